@@ -1,0 +1,1 @@
+//! Reading the cluster file: schema, positions, every problem at once.

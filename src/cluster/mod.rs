@@ -1,0 +1,395 @@
+//! What the operator wrote: the cluster file, parsed and checked.
+//!
+//! Parsing lives in [`file`] and reports every problem at once; what comes out here is already valid, so nobody
+//! downstream checks again.
+
+use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
+
+pub mod file;
+
+/// A host's short name as the operator wrote it (`master04`): a valid DNS label, unique in the file.
+///
+/// It is the etcd member name, the system hostname, and with the domain the Kubernetes node name.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HostName(Arc<str>);
+
+impl HostName {
+    /// Wraps a name that has been checked already; [`file`] does the checking.
+    pub fn new(name: impl AsRef<str>) -> Self {
+        Self(Arc::from(name.as_ref()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// What a host is in this growth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Role {
+    /// One of the masters the cluster has now.
+    Original,
+    /// A bare host that is to become a master.
+    Joiner,
+    /// A worker node.
+    Worker,
+}
+
+/// One host of the cluster file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Short name, see [`HostName`].
+    pub name: HostName,
+    /// The address the other hosts reach it by; also where SSH goes unless `ssh.host` says otherwise.
+    pub address: IpAddr,
+    /// What it is in this growth.
+    pub role: Role,
+    /// The operator's own remark, shown beside the name; may hold wide glyphs.
+    pub comment: Option<String>,
+    /// SSH settings that differ from the file's for this host.
+    pub ssh: SshSettings,
+}
+
+/// How to log in. What is `None` here comes from the user's own ssh settings and agent (`ssh -G`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SshSettings {
+    /// Host name or address to dial instead of the node's address.
+    pub host: Option<String>,
+    /// Login name.
+    pub user: Option<String>,
+    /// TCP port.
+    pub port: Option<u16>,
+    /// Private key file, `~` already expanded.
+    pub identity: Option<PathBuf>,
+    /// Known-hosts file, `~` already expanded.
+    pub known_hosts: Option<PathBuf>,
+    /// A bastion to go through, as `[user@]host[:port]`.
+    pub jump: Option<String>,
+    /// Become root by `sudo` after login (for a user who is not root).
+    pub sudo: Option<bool>,
+}
+
+/// Where etcd lives on a master. The default is the runbook's layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdLayout {
+    /// systemd unit name, without `.service`. Default `etcd`.
+    pub unit: String,
+    /// The unit's file. Default `/etc/systemd/system/etcd.service`.
+    pub unit_file: PathBuf,
+    /// Directory that holds configuration and certificates. Default `/etc/etcd`.
+    pub dir: PathBuf,
+    /// Environment file with `ETCD_OPTS`. Default `/etc/etcd/etcd.conf`.
+    pub config: PathBuf,
+    /// Certificate directory. Default `/etc/etcd/ssl`.
+    pub pki: PathBuf,
+    /// Data directory. Default `/var/lib/etcd`.
+    pub data: PathBuf,
+    /// Where `etcd`, `etcdctl` (and `etcdutl`) are. Default `/usr/local/bin`.
+    pub bin: PathBuf,
+    /// User and group that run etcd. Default `etcd`.
+    pub user: String,
+    /// Client port. Default 2379.
+    pub client_port: u16,
+    /// Peer port. Default 2380.
+    pub peer_port: u16,
+}
+
+impl Default for EtcdLayout {
+    fn default() -> Self {
+        Self {
+            unit: "etcd".into(),
+            unit_file: "/etc/systemd/system/etcd.service".into(),
+            dir: "/etc/etcd".into(),
+            config: "/etc/etcd/etcd.conf".into(),
+            pki: "/etc/etcd/ssl".into(),
+            data: "/var/lib/etcd".into(),
+            bin: "/usr/local/bin".into(),
+            user: "etcd".into(),
+            client_port: 2379,
+            peer_port: 2380,
+        }
+    }
+}
+
+impl EtcdLayout {
+    /// The CA certificate, `ca.crt` in the certificate directory.
+    pub fn ca(&self) -> PathBuf {
+        self.pki.join("ca.crt")
+    }
+
+    /// The CA key, `ca.key` in the certificate directory.
+    pub fn ca_key(&self) -> PathBuf {
+        self.pki.join("ca.key")
+    }
+
+    /// Certificate file of a pair: `server.crt`, `peer.crt` or `client.crt`.
+    pub fn cert(&self, pair: EtcdPair) -> PathBuf {
+        self.pki.join(format!("{pair}.crt"))
+    }
+
+    /// Key file of a pair: `server.key`, `peer.key` or `client.key`.
+    pub fn key(&self, pair: EtcdPair) -> PathBuf {
+        self.pki.join(format!("{pair}.key"))
+    }
+}
+
+/// The three leaf pairs of the runbook's etcd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EtcdPair {
+    /// Shown by the client port (2379).
+    Server,
+    /// Shown and sent on the peer port (2380).
+    Peer,
+    /// Sent by etcdctl, the apiserver and calico.
+    Client,
+}
+
+impl EtcdPair {
+    /// All three, in the order they are re-issued.
+    pub const ALL: [Self; 3] = [Self::Server, Self::Peer, Self::Client];
+}
+
+impl fmt::Display for EtcdPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Server => "server",
+            Self::Peer => "peer",
+            Self::Client => "client",
+        })
+    }
+}
+
+/// Where Kubernetes and the workers' proxies live. The default is the runbook's layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubeLayout {
+    /// Kubernetes configuration. Default `/etc/kubernetes`.
+    pub dir: PathBuf,
+    /// Static pod manifests. Default `/etc/kubernetes/manifests`.
+    pub manifests: PathBuf,
+    /// The certificates the components use. Default `/etc/kubernetes/pki`.
+    pub pki: PathBuf,
+    /// Where openssl.conf and the apiserver's certificate are made. Default `/opt/kubernetes/pki`.
+    pub issue_dir: PathBuf,
+    /// kubeconfig for kubectl. Default `/etc/kubernetes/admin.conf`.
+    pub admin_conf: PathBuf,
+    /// kubelet's unit file. Default `/etc/systemd/system/kubelet.service`.
+    pub kubelet_unit_file: PathBuf,
+    /// The apiserver's port. Default 6443.
+    pub api_port: u16,
+    /// A worker's nginx.conf. Default `/opt/nginx/nginx.conf`.
+    pub nginx_conf: PathBuf,
+    /// The worker's proxy container. Default `nginx-proxy`.
+    pub nginx_container: String,
+}
+
+impl Default for KubeLayout {
+    fn default() -> Self {
+        Self {
+            dir: "/etc/kubernetes".into(),
+            manifests: "/etc/kubernetes/manifests".into(),
+            pki: "/etc/kubernetes/pki".into(),
+            issue_dir: "/opt/kubernetes/pki".into(),
+            admin_conf: "/etc/kubernetes/admin.conf".into(),
+            kubelet_unit_file: "/etc/systemd/system/kubelet.service".into(),
+            api_port: 6443,
+            nginx_conf: "/opt/nginx/nginx.conf".into(),
+            nginx_container: "nginx-proxy".into(),
+        }
+    }
+}
+
+/// What to do with the joiners' firewall and SELinux.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FirewallChoice {
+    /// As the runbook says: firewalld stopped and disabled, SELinux permissive now and after a reboot.
+    #[default]
+    Off,
+    /// Leave both on and open the ports the control plane needs.
+    Open,
+    /// Touch neither; the handshake rehearsal will tell.
+    Keep,
+}
+
+/// Where the joiners' etcd binaries come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum BinarySource {
+    /// Streamed from the first original: exactly what the cluster runs.
+    #[default]
+    Original,
+    /// From a release tarball on the operator's machine, its checksum given.
+    Tarball {
+        /// Path on the operator's machine, `~` expanded.
+        path: PathBuf,
+        /// Expected sha256, lower-case hex.
+        sha256: String,
+    },
+}
+
+/// A remark about a file that is valid, such as an even number of masters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// One-based line of the file, where one applies.
+    pub line: Option<usize>,
+    /// The remark, a sentence or two.
+    pub text: String,
+}
+
+/// A cluster file, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// The file it came from.
+    pub path: PathBuf,
+    /// The cluster's name.
+    pub name: String,
+    /// DNS domain; a node's Kubernetes name is `NAME.DOMAIN`.
+    pub domain: Option<String>,
+    /// SSH settings for all hosts.
+    pub ssh: SshSettings,
+    /// The masters of now.
+    pub masters: Vec<Node>,
+    /// The hosts to join.
+    pub join: Vec<Node>,
+    /// The workers.
+    pub workers: Vec<Node>,
+    /// etcd's layout.
+    pub etcd: EtcdLayout,
+    /// Kubernetes' layout.
+    pub kube: KubeLayout,
+    /// Directory on each original that dated backups go into. Default `/root/backup`.
+    pub backup_dir: PathBuf,
+    /// Firewall and SELinux on the joiners.
+    pub firewall: FirewallChoice,
+    /// The joiners' binaries.
+    pub binaries: BinarySource,
+    /// Set the joiners' system hostname to their name. Default true.
+    pub set_hostname: bool,
+    /// Lifetime of re-issued certificates in days; `None` keeps that of the certificate in use.
+    pub lifetime_days: Option<u32>,
+    /// Remarks made while checking.
+    pub notices: Vec<Notice>,
+}
+
+impl Cluster {
+    /// Every host: originals, joiners, workers, in the file's order.
+    pub fn hosts(&self) -> impl Iterator<Item = &Node> {
+        self.masters.iter().chain(&self.join).chain(&self.workers)
+    }
+
+    /// Originals and joiners.
+    pub fn all_masters(&self) -> impl Iterator<Item = &Node> {
+        self.masters.iter().chain(&self.join)
+    }
+
+    /// The host of that name.
+    pub fn node(&self, name: &HostName) -> Option<&Node> {
+        self.hosts().find(|n| &n.name == name)
+    }
+
+    /// The settings that hold for one host: its own, then the file's.
+    pub fn ssh_for(&self, node: &Node) -> SshSettings {
+        let (own, all) = (&node.ssh, &self.ssh);
+        SshSettings {
+            host: own.host.clone(),
+            user: own.user.clone().or_else(|| all.user.clone()),
+            port: own.port.or(all.port),
+            identity: own.identity.clone().or_else(|| all.identity.clone()),
+            known_hosts: own.known_hosts.clone().or_else(|| all.known_hosts.clone()),
+            jump: own.jump.clone().or_else(|| all.jump.clone()),
+            sudo: own.sudo.or(all.sudo),
+        }
+    }
+
+    /// `https://ADDRESS:PEER_PORT`, the peer URL the runbook's layout gives a node.
+    pub fn peer_url(&self, node: &Node) -> String {
+        url(node.address, self.etcd.peer_port)
+    }
+
+    /// `https://ADDRESS:CLIENT_PORT`.
+    pub fn client_url(&self, node: &Node) -> String {
+        url(node.address, self.etcd.client_port)
+    }
+
+    /// The node's name in Kubernetes: `NAME.DOMAIN`, or the name alone without a domain.
+    pub fn node_name(&self, node: &Node) -> String {
+        match &self.domain {
+            Some(domain) => format!("{}.{domain}", node.name),
+            None => node.name.to_string(),
+        }
+    }
+}
+
+/// `https://ADDRESS:PORT`, brackets around IPv6.
+pub fn url(address: IpAddr, port: u16) -> String {
+    match address {
+        IpAddr::V4(a) => format!("https://{a}:{port}"),
+        IpAddr::V6(a) => format!("https://[{a}]:{port}"),
+    }
+}
+
+/// How many voters must agree: ⌊n/2⌋ + 1.
+pub const fn quorum(voters: usize) -> usize {
+    voters / 2 + 1
+}
+
+/// How many voters may fail with quorum kept. Zero voters tolerate nothing.
+pub const fn tolerated(voters: usize) -> usize {
+    if voters == 0 { 0 } else { voters - quorum(voters) }
+}
+
+/// Voters that run, out of voters there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Voters {
+    /// Members that vote.
+    pub total: usize,
+    /// Those of them that are healthy.
+    pub healthy: usize,
+    /// Members that do not vote yet.
+    pub learners: usize,
+}
+
+impl Voters {
+    /// How many healthy voters may fail before quorum is lost; negative when it is lost already.
+    pub fn margin(self) -> isize {
+        isize::try_from(self.healthy).unwrap_or(isize::MAX) - isize::try_from(quorum(self.total)).unwrap_or(isize::MAX)
+    }
+
+    /// `3 voters (3 healthy), quorum 2, survives 1`.
+    pub fn sentence(self) -> String {
+        let plural = if self.total == 1 { "" } else { "s" };
+        let mut s = format!("{} voter{plural}", self.total);
+        if self.healthy != self.total {
+            s += &format!(" ({} healthy)", self.healthy);
+        }
+        s += &format!(", quorum {}", quorum(self.total));
+        s += &match self.margin() {
+            m if m < 0 => ", NO QUORUM".to_owned(),
+            m => format!(", survives {}", m.min(isize::try_from(tolerated(self.total)).unwrap_or(m))),
+        };
+        if self.learners > 0 {
+            s += &format!(", {} learner{}", self.learners, if self.learners == 1 { "" } else { "s" });
+        }
+        s
+    }
+
+    /// What happens "if one member dies now".
+    pub fn if_one_dies(self) -> &'static str {
+        match self.margin() {
+            m if m < 0 => "already down",
+            0 => "etcd is DOWN",
+            _ => "still up",
+        }
+    }
+}

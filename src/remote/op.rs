@@ -1,0 +1,463 @@
+//! The closed vocabulary of what is done on a host.
+//!
+//! An operation says what, never how: [`super::shell`] makes the exact POSIX shell of it, the practice cluster changes its
+//! model. What the preview shows and what runs render from the same value.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
+
+use secrecy::{ExposeSecret, SecretSlice};
+use sha2::{Digest, Sha256};
+
+/// Bytes that must never be shown, logged or journaled: no `Display`, a redacted `Debug`, no `Serialize`.
+#[derive(Clone)]
+pub struct SecretBytes(Arc<SecretSlice<u8>>);
+
+impl SecretBytes {
+    /// Takes the bytes over; they are wiped when the last clone goes.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(SecretSlice::from(bytes)))
+    }
+
+    /// The bytes, for the one place that needs them.
+    pub fn expose(&self) -> &[u8] {
+        self.0.expose_secret()
+    }
+
+    /// Length in bytes.
+    pub fn len(&self) -> usize {
+        self.expose().len()
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.expose().is_empty()
+    }
+}
+
+impl fmt::Debug for SecretBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(secret, {} bytes)", self.len())
+    }
+}
+
+impl PartialEq for SecretBytes {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+impl Eq for SecretBytes {}
+
+/// What a file is to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// May be shown, as a diff.
+    Text(String),
+    /// A private key or a token: only its length is ever shown.
+    Secret(SecretBytes),
+}
+
+impl Content {
+    /// The bytes to write.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Text(t) => t.as_bytes(),
+            Self::Secret(s) => s.expose(),
+        }
+    }
+
+    /// sha256 of the bytes, lower-case hex.
+    pub fn sha256(&self) -> String {
+        sha256_hex(self.bytes())
+    }
+}
+
+/// sha256, lower-case hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    use fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
+        let _ = write!(s, "{b:02x}");
+        s
+    })
+}
+
+/// Owner and group by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Owner {
+    /// User name.
+    pub user: String,
+    /// Group name.
+    pub group: String,
+}
+
+impl Owner {
+    /// The same name for both.
+    pub fn both(name: &str) -> Self {
+        Self { user: name.into(), group: name.into() }
+    }
+
+    /// root:root.
+    pub fn root() -> Self {
+        Self::both("root")
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.user, self.group)
+    }
+}
+
+/// What `systemctl` is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum UnitVerb {
+    /// Start now.
+    Start,
+    /// Stop now.
+    Stop,
+    /// Restart now.
+    Restart,
+    /// At boot too.
+    Enable,
+    /// Not at boot.
+    Disable,
+    /// Forget a failure, so that the start limit does not hold.
+    ResetFailed,
+}
+
+impl UnitVerb {
+    /// systemctl's word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Restart => "restart",
+            Self::Enable => "enable",
+            Self::Disable => "disable",
+            Self::ResetFailed => "reset-failed",
+        }
+    }
+}
+
+/// How etcdctl on the host reaches its own member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EtcdctlAccess {
+    /// Directory of `etcdctl`.
+    pub bin: PathBuf,
+    /// `https://…`, exactly one.
+    pub endpoint: String,
+    /// CA certificate.
+    pub ca: PathBuf,
+    /// Client certificate.
+    pub cert: PathBuf,
+    /// Client key.
+    pub key: PathBuf,
+}
+
+/// One operation on one host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    // ---- looking -----------------------------------------------------------------------------------------------
+    /// One look at the host: `key=value` lines, see [`super::shell`] for the keys.
+    Facts {
+        /// Ports whose listeners are wanted.
+        ports: Vec<u16>,
+        /// Directories whose free space is wanted (the nearest that exists counts).
+        space: Vec<PathBuf>,
+        /// Programs whose presence and path are wanted.
+        programs: Vec<String>,
+    },
+    /// A file's bytes on standard output. Status 44 when it does not exist.
+    ReadFile {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The same, for a file whose content must not be shown or logged.
+    ReadSecret {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// One line a path: `type mode user group size mtime sha256 path` (`-` for sha256 of anything but a file, type `absent`).
+    Stat {
+        /// Which paths.
+        paths: Vec<PathBuf>,
+    },
+    /// Every entry below a directory, same lines as [`Op::Stat`]; empty when there is none.
+    ListTree {
+        /// Which directory.
+        dir: PathBuf,
+    },
+    /// `systemctl show`: `ActiveState=…`, `SubState=…`, `MainPID=…`, `NRestarts=…`, `UnitFileState=…`, `Result=…`, `LoadState=…`.
+    UnitState {
+        /// Unit name without `.service`.
+        unit: String,
+    },
+    /// The last lines of a unit's journal.
+    UnitLog {
+        /// Unit name without `.service`.
+        unit: String,
+        /// How many lines.
+        lines: u32,
+    },
+    /// Follows a unit's journal until the channel closes; lines on standard output as `short-iso-precise`.
+    FollowLog {
+        /// Unit name without `.service`.
+        unit: String,
+        /// How many old lines first.
+        lines: u32,
+    },
+    /// `etcd --version` (first lines). Status 44 when the binary does not exist.
+    EtcdVersion {
+        /// Directory of `etcd`.
+        bin: PathBuf,
+    },
+
+    // ---- files -------------------------------------------------------------------------------------------------
+    /// Writes a file whole: temporary file beside it (a dotfile), owner, mode, fsync, rename.
+    WriteFile {
+        /// Which file.
+        path: PathBuf,
+        /// What it holds afterwards.
+        content: Content,
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        owner: Owner,
+        /// Where the old file is copied to first (once: an existing backup is kept).
+        backup: Option<PathBuf>,
+    },
+    /// Writes a file from standard input, checked against size and sha256 before the rename.
+    ReceiveFile {
+        /// Which file.
+        path: PathBuf,
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        owner: Owner,
+        /// Expected sha256, lower-case hex.
+        sha256: String,
+        /// Where the old file is copied to first.
+        backup: Option<PathBuf>,
+    },
+    /// Makes a directory and its parents; sets mode and owner on the last.
+    MakeDir {
+        /// Which directory.
+        path: PathBuf,
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        owner: Owner,
+    },
+    /// Removes files that may or may not exist.
+    RemoveFiles {
+        /// Which files.
+        paths: Vec<PathBuf>,
+    },
+    /// Removes a directory and all in it. Refused by the shell for `/`, a top-level directory and anything not absolute.
+    RemoveTree {
+        /// Which directory.
+        path: PathBuf,
+    },
+    /// Removes a directory only if it is empty.
+    RemoveEmptyDir {
+        /// Which directory.
+        path: PathBuf,
+    },
+    /// Moves what lies in a directory into a sibling, so that nothing is lost, and leaves the directory empty.
+    SetAside {
+        /// Which directory.
+        dir: PathBuf,
+        /// The sibling that takes its content.
+        to: PathBuf,
+    },
+    /// Puts a file back from its backup (atomically, owner and mode with it); removes the file where the backup says
+    /// there was none.
+    RestoreFile {
+        /// Which file.
+        path: PathBuf,
+        /// Its backup, as [`Op::WriteFile`] made it.
+        backup: PathBuf,
+    },
+    /// Copies trees into a dated directory (0700) and writes `SHA256SUMS` there, then checks it.
+    BackupTrees {
+        /// What to copy; those that do not exist are left out.
+        from: Vec<PathBuf>,
+        /// Where to.
+        to: PathBuf,
+    },
+
+    // ---- host --------------------------------------------------------------------------------------------------
+    /// `systemctl VERB UNIT`.
+    Systemctl {
+        /// What to do.
+        verb: UnitVerb,
+        /// Unit name without `.service`.
+        unit: String,
+    },
+    /// `systemctl daemon-reload`.
+    DaemonReload,
+    /// Sets the static hostname.
+    SetHostname {
+        /// The new name.
+        name: String,
+    },
+    /// Makes a system user and group with no login, unless they exist.
+    AddUser {
+        /// User and group name.
+        name: String,
+        /// Home directory (not created).
+        home: PathBuf,
+    },
+    /// Removes a user and its group, if they exist.
+    RemoveUser {
+        /// User name.
+        name: String,
+    },
+    /// Stops and disables firewalld, and makes SELinux permissive now and after a reboot; each tolerated when absent or
+    /// already so.
+    FirewallOff,
+    /// Starts and enables firewalld again, and SELinux enforcing again if it was (undo of [`Op::FirewallOff`]).
+    FirewallOn {
+        /// Whether firewalld ran before.
+        firewalld: bool,
+        /// Whether SELinux enforced before.
+        selinux: bool,
+    },
+    /// Opens TCP ports, now and after a reboot, by whichever of firewalld and ufw is there.
+    OpenPorts {
+        /// Which ports.
+        ports: Vec<u16>,
+    },
+    /// Closes them again.
+    ClosePorts {
+        /// Which ports.
+        ports: Vec<u16>,
+    },
+
+    // ---- etcd's own tools ---------------------------------------------------------------------------------------
+    /// `etcdctl snapshot save` on the member's host, mode 0600.
+    SnapshotSave {
+        /// How to reach the member.
+        access: EtcdctlAccess,
+        /// The snapshot file.
+        path: PathBuf,
+    },
+    /// `snapshot status -w json` (etcdutl where there is one): `{"hash":…,"revision":…,"totalKey":…,"totalSize":…}`.
+    SnapshotStatus {
+        /// Directory of etcdctl / etcdutl.
+        bin: PathBuf,
+        /// The snapshot file.
+        path: PathBuf,
+    },
+    /// Restores the snapshot into a scratch directory with the cluster's own binary (which checks the appended sha256),
+    /// prints the restored database's size, and removes the scratch directory whatever happens.
+    SnapshotTrial {
+        /// Directory of etcdctl / etcdutl.
+        bin: PathBuf,
+        /// The snapshot file.
+        path: PathBuf,
+        /// The scratch directory; must not exist.
+        scratch: PathBuf,
+    },
+    /// Runs a lone etcd on this host's own ports and certificates, with a scratch data directory and its own token, until
+    /// the channel closes: what a handshake is rehearsed against. Says `rehearsal ready` on standard error once it listens.
+    RehearsalEtcd {
+        /// Directory of `etcd`.
+        bin: PathBuf,
+        /// User that runs it.
+        user: String,
+        /// Scratch data directory; must not exist, is removed afterwards.
+        scratch: PathBuf,
+        /// `https://ADDRESS:PEER_PORT` to listen on.
+        peer_url: String,
+        /// `https://ADDRESS:CLIENT_PORT` to listen on.
+        client_url: String,
+        /// CA certificate.
+        ca: PathBuf,
+        /// Peer pair: certificate, key.
+        peer: (PathBuf, PathBuf),
+        /// Server pair: certificate, key.
+        server: (PathBuf, PathBuf),
+    },
+}
+
+impl Op {
+    /// Whether it only looks.
+    pub fn read_only(&self) -> bool {
+        matches!(
+            self,
+            Self::Facts { .. }
+                | Self::ReadFile { .. }
+                | Self::ReadSecret { .. }
+                | Self::Stat { .. }
+                | Self::ListTree { .. }
+                | Self::UnitState { .. }
+                | Self::UnitLog { .. }
+                | Self::FollowLog { .. }
+                | Self::EtcdVersion { .. }
+                | Self::SnapshotStatus { .. }
+        )
+    }
+
+    /// Most time it may take before the wizard stops waiting.
+    pub fn deadline(&self) -> Duration {
+        Duration::from_secs(match self {
+            Self::Systemctl { .. } | Self::FirewallOff | Self::OpenPorts { .. } | Self::ClosePorts { .. } => 120,
+            Self::BackupTrees { .. } | Self::SnapshotSave { .. } | Self::SnapshotTrial { .. } => 600,
+            Self::ReceiveFile { .. } | Self::RehearsalEtcd { .. } => 600,
+            Self::FollowLog { .. } => 24 * 3600,
+            op if op.read_only() => 20,
+            _ => 60,
+        })
+    }
+
+    /// One line for the log: what it does and to what. Never content.
+    pub fn summary(&self) -> String {
+        match self {
+            Self::Facts { .. } => "look at the host".into(),
+            Self::ReadFile { path } => format!("read {}", path.display()),
+            Self::ReadSecret { path } => format!("read {} (into memory only)", path.display()),
+            Self::Stat { paths } => format!("stat {}", list(paths)),
+            Self::ListTree { dir } => format!("list {}", dir.display()),
+            Self::UnitState { unit } => format!("state of {unit}.service"),
+            Self::UnitLog { unit, lines } => format!("last {lines} lines of {unit}.service"),
+            Self::FollowLog { unit, .. } => format!("follow the journal of {unit}.service"),
+            Self::EtcdVersion { bin } => format!("version of {}/etcd", bin.display()),
+            Self::WriteFile { path, mode, owner, .. } => format!("write {} ({mode:04o} {owner})", path.display()),
+            Self::ReceiveFile { path, mode, owner, .. } => format!("receive {} ({mode:04o} {owner})", path.display()),
+            Self::MakeDir { path, mode, owner } => format!("make directory {} ({mode:04o} {owner})", path.display()),
+            Self::RemoveFiles { paths } => format!("remove {}", list(paths)),
+            Self::RemoveTree { path } => format!("remove {} and all in it", path.display()),
+            Self::RemoveEmptyDir { path } => format!("remove {} if empty", path.display()),
+            Self::SetAside { dir, to } => format!("move what lies in {} to {}", dir.display(), to.display()),
+            Self::RestoreFile { path, backup } => format!("put {} back from {}", path.display(), backup.display()),
+            Self::BackupTrees { from, to } => format!("copy {} to {} with checksums", list(from), to.display()),
+            Self::Systemctl { verb, unit } => format!("systemctl {} {unit}.service", verb.word()),
+            Self::DaemonReload => "systemctl daemon-reload".into(),
+            Self::SetHostname { name } => format!("set hostname to {name}"),
+            Self::AddUser { name, .. } => format!("make system user {name}"),
+            Self::RemoveUser { name } => format!("remove user {name}"),
+            Self::FirewallOff => "firewalld and SELinux off".into(),
+            Self::FirewallOn { .. } => "firewalld and SELinux as they were".into(),
+            Self::OpenPorts { ports } => format!("open TCP ports {}", join(ports)),
+            Self::ClosePorts { ports } => format!("close TCP ports {}", join(ports)),
+            Self::SnapshotSave { path, .. } => format!("etcdctl snapshot save {}", path.display()),
+            Self::SnapshotStatus { path, .. } => format!("snapshot status {}", path.display()),
+            Self::SnapshotTrial { path, .. } => format!("restore {} into a scratch directory", path.display()),
+            Self::RehearsalEtcd { peer_url, .. } => format!("lone rehearsal etcd on {peer_url}"),
+        }
+    }
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn join(ports: &[u16]) -> String {
+    ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,1 @@
+//! An operation as the exact POSIX shell that runs, quoting in one place.

@@ -1,0 +1,1 @@
+//! Pure edits: text in, text out, everything else untouched.

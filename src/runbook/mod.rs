@@ -1,0 +1,2 @@
+//! The runbook's chapters as steps.
+pub mod edit;

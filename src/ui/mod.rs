@@ -1,0 +1,1 @@
+//! The screen: model, message, update, view.

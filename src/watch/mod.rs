@@ -1,0 +1,1 @@
+//! Pollers for the live panels.
