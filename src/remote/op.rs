@@ -325,6 +325,8 @@ pub enum Op {
     FirewallOn {
         /// Whether firewalld ran before.
         firewalld: bool,
+        /// Whether ufw was active before.
+        ufw: bool,
         /// Whether SELinux enforced before.
         selinux: bool,
     },
@@ -355,7 +357,7 @@ pub enum Op {
         path: PathBuf,
     },
     /// Restores the snapshot into a scratch directory with the cluster's own binary (which checks the appended sha256),
-    /// prints the restored database's size, and removes the scratch directory whatever happens.
+    /// prints the status of the restored database like [`Op::SnapshotStatus`], and removes the scratch directory whatever happens.
     SnapshotTrial {
         /// Directory of etcdctl / etcdutl.
         bin: PathBuf,
@@ -365,7 +367,8 @@ pub enum Op {
         scratch: PathBuf,
     },
     /// Runs a lone etcd on this host's own ports and certificates, with a scratch data directory and its own token, until
-    /// the channel closes: what a handshake is rehearsed against. Says `rehearsal ready` on standard error once it listens.
+    /// the channel closes: what a handshake is rehearsed against. Its log's last lines come on
+    /// standard error when it ends.
     RehearsalEtcd {
         /// Directory of `etcd`.
         bin: PathBuf,

@@ -174,6 +174,8 @@ pub enum UndoAct {
         host: String,
         /// firewalld ran before.
         firewalld: bool,
+        /// ufw was active before.
+        ufw: bool,
         /// SELinux enforced before.
         selinux: bool,
     },
