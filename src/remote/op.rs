@@ -192,6 +192,11 @@ pub enum Op {
         /// Which directory.
         dir: PathBuf,
     },
+    /// Names of the entries of a directory, one a line; empty when there is none.
+    ListDir {
+        /// Which directory.
+        dir: PathBuf,
+    },
     /// `systemctl show`: `ActiveState=…`, `SubState=…`, `MainPID=…`, `NRestarts=…`, `UnitFileState=…`, `Result=…`, `LoadState=…`.
     UnitState {
         /// Unit name without `.service`.
@@ -276,7 +281,7 @@ pub enum Op {
         to: PathBuf,
     },
     /// Puts a file back from its backup (atomically, owner and mode with it); removes the file where the backup says
-    /// there was none.
+    /// there was none. Status 44 when there is no backup: the file was never changed.
     RestoreFile {
         /// Which file.
         path: PathBuf,
@@ -399,6 +404,7 @@ impl Op {
                 | Self::ReadSecret { .. }
                 | Self::Stat { .. }
                 | Self::ListTree { .. }
+                | Self::ListDir { .. }
                 | Self::UnitState { .. }
                 | Self::UnitLog { .. }
                 | Self::FollowLog { .. }
@@ -426,6 +432,7 @@ impl Op {
             Self::ReadFile { path } => format!("read {}", path.display()),
             Self::ReadSecret { path } => format!("read {} (into memory only)", path.display()),
             Self::Stat { paths } => format!("stat {}", list(paths)),
+            Self::ListDir { dir } => format!("names in {}", dir.display()),
             Self::ListTree { dir } => format!("list {}", dir.display()),
             Self::UnitState { unit } => format!("state of {unit}.service"),
             Self::UnitLog { unit, lines } => format!("last {lines} lines of {unit}.service"),

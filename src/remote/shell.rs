@@ -56,6 +56,7 @@ fn script(op: &Op) -> String {
             "{STAT_LINE}\n[ -d {d} ] || exit 0\nfind {d} -mindepth 1 ! -name '*\n*' | sort | while IFS= read -r p; do st \"$p\"; done",
             d = qp(dir)
         ),
+        Op::ListDir { dir } => format!("[ ! -d {d} ] || ls -1A -- {d}", d = qp(dir)),
         Op::UnitState { unit } => format!(
             "systemctl show {}.service -p LoadState,ActiveState,SubState,MainPID,NRestarts,UnitFileState,Result",
             q(unit)
@@ -145,7 +146,7 @@ fn write_file(path: &Path, mode: u32, owner: &Owner, sha256: &str, backup: Optio
 
 fn restore_file(path: &Path, backup: &Path) -> String {
     format!(
-        "set -eu\numask 077\nf={f}\nb={b}\nif [ -e \"$b\" ]; then\n  t=$(dirname -- \"$f\")/.$(basename -- \"$f\").banister\n  cp -a -- \"$b\" \"$t\"\n  sync\n  mv -f -- \"$t\" \"$f\"\nelif [ -e \"$b.absent\" ]; then\n  rm -f -- \"$f\"\nelse\n  echo \"no backup at $b\" >&2\n  exit 1\nfi",
+        "set -eu\numask 077\nf={f}\nb={b}\nif [ -e \"$b\" ]; then\n  t=$(dirname -- \"$f\")/.$(basename -- \"$f\").banister\n  cp -a -- \"$b\" \"$t\"\n  sync\n  mv -f -- \"$t\" \"$f\"\nelif [ -e \"$b.absent\" ]; then\n  rm -f -- \"$f\"\nelse\n  echo \"no backup at $b\" >&2\n  exit {NOT_THERE}\nfi",
         f = qp(path),
         b = qp(backup),
     )

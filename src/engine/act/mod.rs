@@ -1,8 +1,10 @@
 //! What a plan is made of: acts that show themselves and run themselves, so that what is shown is what runs.
 
+pub mod etcd;
+pub mod run;
 mod undo;
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -11,7 +13,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::plan::Shown;
 use crate::{
     cluster::HostName,
-    remote::{RemoteError, SharedRemote},
+    remote::{RemoteError, SharedRemote, etcd::client::EtcdApi},
     survey::Finding,
 };
 
@@ -81,6 +83,8 @@ pub enum ActProgress {
 pub struct ActCx {
     /// The door to the hosts.
     pub remote: SharedRemote,
+    /// etcd's API, through that door.
+    pub etcd: Arc<EtcdApi>,
     /// Where progress goes.
     pub progress: UnboundedSender<ActProgress>,
 }
