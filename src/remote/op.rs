@@ -335,6 +335,11 @@ pub enum Op {
         /// Whether SELinux enforced before.
         selinux: bool,
     },
+    /// Those of the ports that a running firewalld or ufw does not let through yet, one a line.
+    PortsMissing {
+        /// Which ports.
+        ports: Vec<u16>,
+    },
     /// Opens TCP ports, now and after a reboot, by whichever of firewalld and ufw is there.
     OpenPorts {
         /// Which ports.
@@ -405,6 +410,7 @@ impl Op {
                 | Self::Stat { .. }
                 | Self::ListTree { .. }
                 | Self::ListDir { .. }
+                | Self::PortsMissing { .. }
                 | Self::UnitState { .. }
                 | Self::UnitLog { .. }
                 | Self::FollowLog { .. }
@@ -454,6 +460,7 @@ impl Op {
             Self::RemoveUser { name } => format!("remove user {name}"),
             Self::FirewallOff => "firewalld and SELinux off".into(),
             Self::FirewallOn { .. } => "firewalld and SELinux as they were".into(),
+            Self::PortsMissing { ports } => format!("which of TCP ports {} are closed", join(ports)),
             Self::OpenPorts { ports } => format!("open TCP ports {}", join(ports)),
             Self::ClosePorts { ports } => format!("close TCP ports {}", join(ports)),
             Self::SnapshotSave { path, .. } => format!("etcdctl snapshot save {}", path.display()),

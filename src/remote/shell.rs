@@ -96,6 +96,7 @@ fn script(op: &Op) -> String {
         ),
         Op::FirewallOff => FIREWALL_OFF.into(),
         Op::FirewallOn { firewalld, ufw, selinux } => firewall_on(*firewalld, *ufw, *selinux),
+        Op::PortsMissing { ports } => ports_missing(ports),
         Op::OpenPorts { ports } => ports_script(ports, "add", "allow"),
         Op::ClosePorts { ports } => ports_script(ports, "remove", "delete allow"),
         Op::SnapshotSave { access, path } => format!(
@@ -196,12 +197,12 @@ fn add_user(name: &str, home: &Path) -> String {
 }
 
 /// Each part tolerated when absent or already so; the SELinux file too, or a reboot brings it back.
-const FIREWALL_OFF: &str = r"set -e
-if [ $(systemctl is-active firewalld 2>/dev/null) = active ]; then systemctl stop firewalld; fi
-if [ $(systemctl is-enabled firewalld 2>/dev/null) = enabled ]; then systemctl disable firewalld 2>/dev/null; fi
+const FIREWALL_OFF: &str = r#"set -e
+if [ "$(systemctl is-active firewalld 2>/dev/null)" = active ]; then systemctl stop firewalld; fi
+if [ "$(systemctl is-enabled firewalld 2>/dev/null)" = enabled ]; then systemctl disable firewalld 2>/dev/null; fi
 if command -v ufw >/dev/null && ufw status | grep -q '^Status: active'; then ufw --force disable; fi
-if command -v getenforce >/dev/null && [ $(getenforce) = Enforcing ]; then setenforce 0; fi
-if grep -qs '^SELINUX=enforcing' /etc/selinux/config; then sed -i 's/^SELINUX=enforcing/SELINUX=permissive/' /etc/selinux/config; fi";
+if command -v getenforce >/dev/null && [ "$(getenforce)" = Enforcing ]; then setenforce 0; fi
+if grep -qs '^SELINUX=enforcing' /etc/selinux/config; then sed -i 's/^SELINUX=enforcing/SELINUX=permissive/' /etc/selinux/config; fi"#;
 
 fn firewall_on(firewalld: bool, ufw: bool, selinux: bool) -> String {
     let mut lines = vec!["set -e"];
@@ -220,7 +221,14 @@ fn firewall_on(firewalld: bool, ufw: bool, selinux: bool) -> String {
 fn ports_script(ports: &[u16], firewalld: &str, ufw: &str) -> String {
     let list = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
     format!(
-        "set -e\nfor p in {list}; do\n  if [ $(systemctl is-active firewalld 2>/dev/null) = active ]; then\n    firewall-cmd --quiet --permanent --{firewalld}-port=$p/tcp\n    firewall-cmd --quiet --{firewalld}-port=$p/tcp\n  fi\n  if command -v ufw >/dev/null && ufw status | grep -q '^Status: active'; then ufw {ufw} $p/tcp; fi\ndone"
+        "set -e\nfor p in {list}; do\n  if [ \"$(systemctl is-active firewalld 2>/dev/null)\" = active ]; then\n    firewall-cmd --quiet --permanent --{firewalld}-port=$p/tcp\n    firewall-cmd --quiet --{firewalld}-port=$p/tcp\n  fi\n  if command -v ufw >/dev/null && ufw status | grep -q '^Status: active'; then ufw {ufw} $p/tcp; fi\ndone"
+    )
+}
+
+fn ports_missing(ports: &[u16]) -> String {
+    let list = ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
+    format!(
+        "for p in {list}; do\n  if [ \"$(systemctl is-active firewalld 2>/dev/null)\" = active ]; then\n    firewall-cmd --quiet --permanent --query-port=$p/tcp && firewall-cmd --quiet --query-port=$p/tcp || {{ echo $p; continue; }}\n  fi\n  if command -v ufw >/dev/null && ufw status | grep -q '^Status: active'; then\n    ufw status | grep -q \"^$p/tcp  *ALLOW\" || echo $p\n  fi\ndone"
     )
 }
 

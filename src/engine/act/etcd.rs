@@ -174,9 +174,11 @@ impl Act for WaitMember {
 
     async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
         let started = Instant::now();
+        // Where the leader stood when the wait began: a cluster that is written to moves on for ever.
+        let mut goal = None;
         loop {
             let now = match look(cx).await {
-                Ok(seen) => match self.judge(&seen) {
+                Ok(seen) => match self.judge(&seen, &mut goal) {
                     Ok(done) => {
                         cx.say(done);
                         return Ok(());
@@ -194,7 +196,10 @@ impl Act for WaitMember {
 
 impl WaitMember {
     /// `Ok` with what was seen once it is as wanted, `Err` with what is missing.
-    fn judge(&self, seen: &Membership) -> Result<String, String> {
+    fn judge(&self, seen: &Membership, goal: &mut Option<i64>) -> Result<String, String> {
+        if goal.is_none() {
+            *goal = leader_revision(seen);
+        }
         let member = seen.by_peer_url(&self.peer_url).ok_or("not in the member list")?;
         if !member.started() {
             return Err("has not joined yet".into());
@@ -206,13 +211,11 @@ impl WaitMember {
         if member.name != self.host.as_str() {
             return Err(format!("joined under another name, {}", member.name));
         }
-        let leader = leader_revision(seen).ok_or("no leader is seen")?;
+        let goal = goal.ok_or("no leader is seen")?;
         match self.want {
             Want::HealthyVoter if member.learner => Err("is still a learner".into()),
-            // A cluster that is written to moves on between the two answers: the follower counts as caught up within
-            // the 10 % that etcd itself asks for before a promotion.
-            _ if status.revision * 10 < leader * 9 => Err(format!("revision {} of {leader}", status.revision)),
-            _ => Ok(format!("{}: revision {} of {leader}, version {}", self.host, status.revision, status.version)),
+            _ if status.revision < goal => Err(format!("revision {} of {goal}", status.revision)),
+            _ => Ok(format!("{}: revision {}, leader had {goal}, version {}", self.host, status.revision, status.version)),
         }
     }
 
