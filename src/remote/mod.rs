@@ -17,6 +17,7 @@ use crate::cluster::HostName;
 
 pub mod clean;
 pub mod etcd;
+pub mod facts;
 pub mod op;
 pub mod shell;
 
