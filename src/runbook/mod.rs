@@ -76,7 +76,7 @@ impl Ctx {
 
     /// Reads a private file into memory.
     async fn read_secret(&self, host: &HostName, path: &Path) -> Result<SecretBytes, ActError> {
-        read_secret(&self.remote, host, path).await
+        crate::engine::act::run::read_secret(&self.remote, host, path).await
     }
 
     /// Looks at paths; the answer is in the order asked.
@@ -129,10 +129,24 @@ impl Ctx {
             .map_err(|e| ActError::Etcd { host: HostName::new("cluster"), why: e.to_string() })
     }
 
-    /// Where a file's old version is kept before this growth first replaces it.
-    fn kept(&self, path: &Path) -> PathBuf {
+    /// Where a file's old version is kept before a step of this growth first replaces it.
+    fn kept(&self, step: &str, path: &Path) -> PathBuf {
         let below = path.strip_prefix("/").unwrap_or(path);
-        self.cluster.backup_dir.join(&self.stamp).join("replaced").join(below)
+        self.cluster.backup_dir.join(&self.stamp).join("replaced").join(step).join(below)
+    }
+
+    /// The original that has the CA's key; the survey has proven that the key fits.
+    fn ca_host(&self) -> Result<&Node, ActError> {
+        let has = |n: &&Node| {
+            self.observed.host(&n.name).and_then(|h| h.etcd.as_ref()).is_some_and(|e| e.ca_key == Some(true))
+        };
+        self.cluster.masters.iter().find(has).ok_or_else(|| ActError::Pki {
+            what: "etcd CA key".into(),
+            why: format!(
+                "{} is on no original; put it back on one of them to sign with",
+                self.cluster.etcd.ca_key().display()
+            ),
+        })
     }
 
     /// The original that things are copied from: the first of the file.
@@ -147,16 +161,6 @@ impl Ctx {
             seen.by_peer_url(&self.cluster.peer_url(j)).is_some_and(|m| m.started() && !m.learner)
         })
     }
-}
-
-/// Reads a private file into memory.
-pub async fn read_secret(remote: &SharedRemote, host: &HostName, path: &Path) -> Result<SecretBytes, ActError> {
-    let op = Op::ReadSecret { path: path.to_owned() };
-    let out = remote.run(host, &op, Io::default()).await?;
-    if out.status == shell::NOT_THERE {
-        return Err(missing(host, path));
-    }
-    Ok(SecretBytes::new(out.checked(host, &op)?.stdout.to_vec()))
 }
 
 fn missing(host: &HostName, path: &Path) -> ActError {

@@ -18,7 +18,7 @@ use crate::{
     cluster::HostName,
     engine::plan::Shown,
     remote::{
-        Io, Op, Stdin, Stdout,
+        Io, Op, SecretBytes, SharedRemote, Stdin, Stdout,
         op::{Owner, hex},
         shell,
     },
@@ -67,6 +67,16 @@ pub async fn run_op(cx: &ActCx, host: &HostName, op: &Op) -> Result<(), ActError
     let (output, ()) = tokio::join!(run, relay);
     output?.checked(host, op)?;
     Ok(())
+}
+
+/// Reads a private file into memory.
+pub async fn read_secret(remote: &SharedRemote, host: &HostName, path: &Path) -> Result<SecretBytes, ActError> {
+    let op = Op::ReadSecret { path: path.to_owned() };
+    let out = remote.run(host, &op, Io::default()).await?;
+    if out.status == shell::NOT_THERE {
+        return Err(ActError::NotProven(format!("{host}: {} is not there; put it back from a backup", path.display())));
+    }
+    Ok(SecretBytes::new(out.checked(host, &op)?.stdout.to_vec()))
 }
 
 /// A file streamed from one host to another through the operator's machine, never onto its disk.
