@@ -9,10 +9,10 @@ use crate::{
     cluster::{Cluster, HostName, Node},
     engine::{
         Chapter,
-        act::ActError,
+        act::{ActError, handshake},
         step::SharedStep,
     },
-    pki::CertInfo,
+    pki::{CertInfo, San},
     remote::{
         Io, Op, SecretBytes, SharedRemote,
         etcd::{Membership, client::EtcdApi},
@@ -83,7 +83,8 @@ impl Ctx {
     async fn stat(&self, host: &HostName, paths: Vec<PathBuf>) -> Result<Vec<FileState>, ActError> {
         let wanted = paths.len();
         let op = Op::Stat { paths };
-        let states = parse::file_states(&run_ok(&*self.remote, host, &op).await?.text());
+        let text = run_ok(&*self.remote, host, &op).await?;
+        let states = parse::file_states(&text.text()).map_err(|e| ActError::NotProven(format!("{host}: {e}")))?;
         if states.len() == wanted {
             return Ok(states);
         }
@@ -118,7 +119,17 @@ impl Ctx {
 
     /// A fresh look at a host.
     async fn facts(&self, host: &HostName) -> Result<Facts, ActError> {
-        Ok(crate::survey::facts::look(&self.cluster, &self.remote, host).await?)
+        let asked = std::time::SystemTime::now();
+        let op = Op::Facts { ports: Vec::new(), space: Vec::new(), programs: Vec::new() };
+        let out = run_ok(&*self.remote, host, &op).await?;
+        crate::survey::facts::parse(&out.text(), asked, std::time::SystemTime::now())
+            .map_err(|e| ActError::NotProven(format!("{host}: {e}")))
+    }
+
+    /// Proves with fresh handshakes that a member serves all the names that it has to have.
+    async fn prove_served(&self, node: &Node) -> Result<Vec<String>, ActError> {
+        let names: Vec<_> = self.cluster.all_masters().map(|n| San::Ip(n.address)).collect();
+        handshake::prove_ports(&self.cluster, &self.remote, node, &names).await
     }
 
     /// A fresh look at etcd.

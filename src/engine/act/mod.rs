@@ -1,6 +1,7 @@
 //! What a plan is made of: acts that show themselves and run themselves, so that what is shown is what runs.
 
 pub mod etcd;
+pub mod handshake;
 pub mod issue;
 pub mod rehearse;
 pub mod snapshot;

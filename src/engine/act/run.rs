@@ -217,7 +217,8 @@ impl Act for FetchFile {
     async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
         let stat = Op::Stat { paths: vec![self.path.clone()] };
         let seen = crate::remote::run_ok(&*cx.remote, &self.from, &stat).await?;
-        let state = crate::survey::parse::file_states(&seen.text()).into_iter().next();
+        let states = crate::survey::parse::file_states(&seen.text());
+        let state = states.map_err(|e| ActError::NotProven(format!("{}: {e}", self.from)))?.into_iter().next();
         let Some((size, sha)) = state.and_then(|s| Some((s.size, s.sha256?))) else {
             return Err(ActError::NotProven(format!("{}: {} is not a file", self.from, self.path.display())));
         };

@@ -236,16 +236,16 @@ impl Step for Install {
         }
         let op = Op::EtcdVersion { bin: self.cx.cluster.etcd.bin.clone() };
         let mine = parse::etcd_version(&run_ok(&*self.cx.remote, &self.node.name, &op).await?.text());
-        let theirs = super::version(&self.cx).map(|v| v.to_string());
+        let theirs = super::version(&self.cx);
         if mine.is_none() || mine != theirs {
             return Err(ActError::NotProven(format!(
                 "{}: etcd is {}, the cluster runs {}; give the release of exactly that version",
                 self.node.name,
-                mine.unwrap_or_else(|| "of no known version".into()),
-                theirs.unwrap_or_else(|| "an unknown one".into()),
+                mine.map_or_else(|| "of no known version".into(), |v| v.to_string()),
+                theirs.map_or_else(|| "an unknown one".into(), |v| v.to_string()),
             )));
         }
-        Ok(vec![format!("{}: etcd {} runs there, as on the originals", self.node.name, mine.unwrap_or_default())])
+        Ok(vec![format!("{}: etcd {} runs there, as on the originals", self.node.name, mine.map_or_else(String::new, |v| v.to_string()))])
     }
 }
 
