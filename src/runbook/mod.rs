@@ -27,6 +27,7 @@ mod etcd;
 mod gate;
 pub mod stamp;
 pub mod texts;
+mod words;
 
 /// What every step works with.
 pub struct Ctx {

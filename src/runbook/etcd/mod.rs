@@ -67,7 +67,7 @@ fn wanted_sans(cluster: &Cluster, old: &[San]) -> Vec<San> {
 
 /// A step's title with its host.
 fn title(kind: &str, host: &HostName) -> String {
-    super::texts::title(kind, Some(host))
+    super::words::title(kind, Some(host))
 }
 
 #[cfg(test)]
