@@ -1,2 +1,3 @@
 //! The runbook's chapters as steps.
 pub mod edit;
+pub mod texts;
