@@ -23,6 +23,7 @@ use crate::{
 
 mod backup;
 pub mod edit;
+<<<<<<< HEAD
 mod etcd;
 mod gate;
 pub mod stamp;
@@ -183,3 +184,6 @@ fn missing(host: &HostName, path: &Path) -> ActError {
 fn owner_of(state: &FileState) -> crate::remote::op::Owner {
     crate::remote::op::Owner { user: state.user.clone(), group: state.group.clone() }
 }
+=======
+pub mod texts;
+>>>>>>> cluster

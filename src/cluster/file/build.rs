@@ -61,6 +61,10 @@ pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &
     cross::paths(reader.problems, &layout);
     let notices = cross::notices(&cross::Valid { all: &all, ssh: &ssh, join_line, lifetime: lifetime.as_ref() });
 
+    if masters.is_empty() || join.is_empty() {
+        // Reported already. Everything downstream relies on there being one of each.
+        return None;
+    }
     let nodes = |hosts: Vec<hosts::Host>| hosts.into_iter().map(hosts::Host::into_node).collect::<Option<Vec<_>>>();
     Some(Cluster {
         path: path.to_owned(),

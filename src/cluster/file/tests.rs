@@ -52,6 +52,11 @@ fn with(more: &str) -> Cluster {
     read(&format!("{SMALL}{more}")).unwrap()
 }
 
+/// One line for each item.
+fn lines<T>(items: impl IntoIterator<Item = T>, line: impl Fn(T) -> String) -> String {
+    items.into_iter().map(|item| line(item) + "\n").collect::<Vec<_>>().concat()
+}
+
 #[test]
 fn the_sample_reads_with_the_runbooks_layout() {
     let cluster = read(SAMPLE).unwrap();
@@ -273,7 +278,7 @@ fn addresses_that_cannot_be_a_hosts() {
         "10",
         "true",
     ];
-    let list: String = bad.iter().enumerate().map(|(i, a)| format!("- {{ name: w{i}, address: {a} }}\n")).collect();
+    let list = lines(bad.iter().enumerate(), |(i, a)| format!("- {{ name: w{i}, address: {a} }}"));
     insta::assert_snapshot!(refusal(&format!("workers:\n{list}")), @"
     cluster.yaml:10: `workers.address` is `0.0.0.0`, which means every address and none in particular; write the address the other masters reach this host by
     cluster.yaml:11: `workers.address` is `::`, which means every address and none in particular; write the address the other masters reach this host by
@@ -305,8 +310,7 @@ fn addresses_that_cannot_be_a_hosts() {
 fn names_that_cannot_be_a_hosts() {
     let long = "x".repeat(64);
     let bad = ["master_04", "-a", "a-", "a.b", "A", "10.0.0.77", "'a b'", "é", "'*'", &long];
-    let list: String =
-        bad.iter().enumerate().map(|(i, n)| format!("- {{ name: {n}, address: 10.0.1.{i} }}\n")).collect();
+    let list = lines(bad.iter().enumerate(), |(i, n)| format!("- {{ name: {n}, address: 10.0.1.{i} }}"));
     insta::assert_snapshot!(refusal(&format!("workers:\n{list}")), @"
     cluster.yaml:10: `workers.name` is `master_04`, which is not a host name; use lower-case letters, digits and hyphens, with a letter or digit at both ends
     cluster.yaml:11: `workers.name` is `-a`, which is not a host name; use lower-case letters, digits and hyphens, with a letter or digit at both ends
@@ -416,7 +420,7 @@ fn an_even_result_and_a_thin_start_are_explained_not_refused() {
         let masters: String = (0..now).map(host).collect();
         let join: String = (now..now + joining).map(host).collect();
         let cluster = read(&format!("cluster: p\nmasters:\n{masters}join:\n{join}")).unwrap();
-        cluster.notices.iter().map(|n| format!("{:?} {}\n", n.line, n.text)).collect::<String>()
+        lines(&cluster.notices, |n| format!("{:?} {}", n.line, n.text))
     };
     assert_eq!(grown(3, 2), "");
     assert_eq!(grown(3, 4), "");
@@ -431,7 +435,7 @@ fn an_even_result_and_a_thin_start_are_explained_not_refused() {
 
 #[test]
 fn other_remarks() {
-    let said = |more: &str| with(more).notices.iter().map(|n| format!("{:?} {}\n", n.line, n.text)).collect::<String>();
+    let said = |more: &str| lines(&with(more).notices, |n| format!("{:?} {}", n.line, n.text));
     insta::assert_snapshot!(said("workers:\n- {name: w, address: fd00::1}\n"), @"Some(10) IPv4 and IPv6 addresses are mixed; every host must reach every other in both families, and the handshake rehearsal will show whether they do.");
     insta::assert_snapshot!(said("certificates: { lifetime_days: 36135 }\n"), @"Some(9) Certificates of 36135 days: over 825 some clients refuse them, and a stolen key stays good for as long.");
     insta::assert_snapshot!(said("certificates: { lifetime_days: 7 }\n"), @"Some(9) Certificates of 7 days: renew them in time, etcd cannot be reached with expired ones.");

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{SAMPLE, SMALL, errors, read, refusal};
+use super::{SAMPLE, SMALL, errors, lines, read, refusal};
 use crate::cluster::file::{MAX_BYTES, is_plain, load};
 
 #[test]
@@ -66,8 +66,7 @@ fn a_report_is_bounded() {
 /// Bombs: nesting, aliases, endless flow, and a text of the largest size with nothing but hosts.
 #[test]
 fn hostile_files_end_soon() {
-    let hosts: String =
-        (0..20_000).map(|i| format!("- {{ name: h{i}, address: 10.{}.{}.1 }}\n", i / 250, i % 250)).collect();
+    let hosts = lines(0..20_000, |i| format!("- {{ name: h{i}, address: 10.{}.{}.1 }}", i / 250, i % 250));
     let bombs = [
         "[".repeat(MAX_BYTES - 1),
         "- ".repeat(MAX_BYTES / 2),
