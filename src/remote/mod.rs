@@ -19,6 +19,7 @@ pub mod clean;
 pub mod etcd;
 pub mod op;
 pub mod shell;
+pub mod ssh;
 
 pub use op::{Content, Op, SecretBytes};
 
