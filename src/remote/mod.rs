@@ -20,11 +20,8 @@ pub mod etcd;
 pub mod facts;
 pub mod op;
 pub mod shell;
-<<<<<<< HEAD
 pub mod tls;
-=======
 pub mod ssh;
->>>>>>> ssh
 
 pub use op::{Content, Op, SecretBytes};
 

@@ -4,7 +4,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
-use super::{Ctx, words};
+use super::{Ctx, texts};
 use crate::{
     cluster::{EtcdPair, HostName, Node},
     engine::{
@@ -60,7 +60,7 @@ impl Step for Files {
     }
 
     fn title(&self) -> String {
-        words::title("backup.files", None)
+        texts::title("backup.files", None)
     }
 
     fn risk(&self) -> Risk {
@@ -85,8 +85,8 @@ impl Step for Files {
         let acts: Vec<Box<dyn Act>> =
             missing.iter().map(|h| RunOp::act(h, Op::BackupTrees { from: from.clone(), to: self.to() })).collect();
         let undo = missing.iter().map(|h| UndoAct::RemoveTree { host: h.to_string(), path: self.to() }).collect();
-        let mut plan = Plan::new(Risk::Reversible, acts, undo, words::undo_card("backup.files"));
-        plan.view.expected = words::expected("backup.files");
+        let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card("backup.files"));
+        plan.view.expected = texts::expected("backup.files");
         plan.view.notes.push(format!(
             "each original keeps it in {}, readable by root alone: it holds private keys",
             self.to().display()
@@ -162,7 +162,7 @@ impl Step for Snapshot {
     }
 
     fn title(&self) -> String {
-        words::title("backup.snapshot", None)
+        texts::title("backup.snapshot", None)
     }
 
     fn risk(&self) -> Risk {
@@ -204,8 +204,8 @@ impl Step for Snapshot {
             Box::new(FetchFile { from: host.clone(), path: path.clone(), local: self.local(&host) }),
         ];
         let undo = vec![UndoAct::RemoveFiles { host: host.to_string(), paths: vec![path] }];
-        let mut plan = Plan::new(Risk::Reversible, acts, undo, words::undo_card("backup.snapshot"));
-        plan.view.expected = words::expected("backup.snapshot").max(Duration::from_secs(2));
+        let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card("backup.snapshot"));
+        plan.view.expected = texts::expected("backup.snapshot").max(Duration::from_secs(2));
         plan.view.notes.push("the snapshot holds every Secret of the cluster: keep the fetched file as safe as a key".into());
         Ok(plan)
     }

@@ -23,12 +23,10 @@ use crate::{
 
 mod backup;
 pub mod edit;
-<<<<<<< HEAD
 mod etcd;
 mod gate;
 pub mod stamp;
 pub mod texts;
-mod words;
 
 /// What every step works with.
 pub struct Ctx {
@@ -184,6 +182,3 @@ fn missing(host: &HostName, path: &Path) -> ActError {
 fn owner_of(state: &FileState) -> crate::remote::op::Owner {
     crate::remote::op::Owner { user: state.user.clone(), group: state.group.clone() }
 }
-=======
-pub mod texts;
->>>>>>> cluster

@@ -8,11 +8,7 @@ use super::{Act, ActCx, ActError, run::run_op};
 use crate::{
     cluster::HostName,
     engine::plan::Shown,
-    pki::{
-        CertInfo, San,
-        issue::{Reissue, reissue},
-        key::PrivateKey,
-    },
+    pki::{CertInfo, PrivateKey, Reissue, San, reissue},
     remote::{
         Content, Op, SecretBytes,
         op::Owner,

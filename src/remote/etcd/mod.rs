@@ -1,5 +1,7 @@
 //! etcd's API through a tunnel, with deadlines; one client per member.
 
+pub mod client;
+
 use std::time::Duration;
 
 use crate::cluster::{HostName, Voters};

@@ -23,7 +23,7 @@ use crate::{
     },
     pki::{CertInfo, San, SanDiff},
     remote::{Op, etcd::Version, op::UnitVerb},
-    runbook::{Ctx, owner_of, words},
+    runbook::{Ctx, owner_of, texts},
     survey::Finding,
 };
 
@@ -201,9 +201,9 @@ impl Step for Reissue {
             }));
         }
         let risk = if restart { Risk::Disruptive } else { Risk::Reversible };
-        let mut plan = Plan::new(risk, acts, undo, words::undo_card(KIND));
+        let mut plan = Plan::new(risk, acts, undo, texts::undo_card(KIND));
         plan.view.certs = certs;
-        plan.view.expected = words::expected(KIND);
+        plan.view.expected = texts::expected(KIND);
         if restart {
             plan.view.down_meanwhile =
                 Some(format!("etcd on {} restarts: this version reads its certificates only at start", self.node.name));

@@ -13,7 +13,7 @@ use crate::{
         plan::FileDiff,
     },
     remote::{Content, Op},
-    runbook::{Ctx, edit::etcd_conf, owner_of, words},
+    runbook::{Ctx, edit::etcd_conf, owner_of, texts},
 };
 
 const KIND: &str = "etcd.conf";
@@ -71,7 +71,7 @@ impl Step for UpdateConf {
     }
 
     fn title(&self) -> String {
-        words::title(KIND, None)
+        texts::title(KIND, None)
     }
 
     fn risk(&self) -> Risk {
@@ -106,9 +106,9 @@ impl Step for UpdateConf {
             undo.push(UndoAct::RestoreFile { host: host.to_string(), path: path.clone(), backup: self.cx.kept(KIND, path) });
             diffs.push(FileDiff { host, path: path.clone(), before: Some(stale.before), after: stale.after });
         }
-        let mut plan = Plan::new(Risk::Reversible, acts, undo, words::undo_card(KIND));
+        let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(KIND));
         plan.view.diffs = diffs;
-        plan.view.expected = words::expected(KIND);
+        plan.view.expected = texts::expected(KIND);
         plan.view.notes.push("no etcd is restarted: the flag is ignored once a data directory exists".into());
         Ok(plan)
     }

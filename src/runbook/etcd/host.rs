@@ -11,7 +11,7 @@ use crate::{
         act::{Act, ActError, UndoAct, run::RunOp},
     },
     remote::{Op, run_ok},
-    runbook::{Ctx, words},
+    runbook::{Ctx, texts},
     survey::Facts,
 };
 
@@ -113,8 +113,8 @@ impl Step for PrepareHost {
                 undo.push(UndoAct::SetHostname { host: name, name: facts.hostname });
             }
         }
-        let mut plan = Plan::new(Risk::Reversible, acts, undo, words::undo_card(KIND));
-        plan.view.expected = words::expected(KIND);
+        let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(KIND));
+        plan.view.expected = texts::expected(KIND);
         if self.cx.cluster.firewall == FirewallChoice::Off && left.firewall_off {
             plan.view.notes.push("`firewall: open` in the cluster file keeps the firewall and opens the ports instead".into());
         }

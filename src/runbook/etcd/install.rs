@@ -27,7 +27,7 @@ use crate::{
     runbook::{
         Ctx,
         edit::{EditError, etcd_conf::leftover},
-        owner_of, words,
+        owner_of, texts,
     },
     survey::{FileKind, FileState, parse},
 };
@@ -223,9 +223,9 @@ impl Step for Install {
         if look.dirs.iter().any(|(_, mine)| mine.kind == FileKind::Absent) {
             undo.push(UndoAct::RemoveUser { host: name, name: etcd.user.clone() });
         }
-        let mut plan = Plan::new(Risk::Reversible, acts, undo, words::undo_card(KIND));
+        let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(KIND));
         plan.view.diffs = diffs;
-        plan.view.expected = words::expected(KIND);
+        plan.view.expected = texts::expected(KIND);
         Ok(plan)
     }
 

@@ -21,7 +21,7 @@ use crate::{
         etcd::Membership,
         op::{Owner, UnitVerb},
     },
-    runbook::{Ctx, edit::etcd_conf, owner_of, words},
+    runbook::{Ctx, edit::etcd_conf, owner_of, texts},
     survey::Finding,
 };
 
@@ -156,10 +156,10 @@ impl Step for Join {
             want: if learner { Want::CaughtUp } else { Want::HealthyVoter },
             deadline: CATCH_UP,
         }));
-        let mut plan = Plan::new(self.risk(), acts, self.undo(), words::undo_card(KIND));
+        let mut plan = Plan::new(self.risk(), acts, self.undo(), texts::undo_card(KIND));
         plan.view.diffs = diffs;
         plan.view.quorum = Some(Self::quorum(&seen, learner, there));
-        plan.view.expected = words::expected(KIND);
+        plan.view.expected = texts::expected(KIND);
         if learner {
             plan.view.notes.push("a learner has no vote: quorum stays as it is while it catches up".into());
         } else {

@@ -16,9 +16,9 @@ use crate::{
         },
         plan::CertChange,
     },
-    pki::{CertInfo, SanDiff, key::PrivateKey},
+    pki::{CertInfo, SanDiff, PrivateKey},
     remote::{Op, op::Owner},
-    runbook::{Ctx, owner_of, words},
+    runbook::{Ctx, owner_of, texts},
     survey::{FileKind, FileState},
 };
 
@@ -215,9 +215,9 @@ impl Step for JoinerCerts {
         for pair in EtcdPair::ALL {
             self.pair(pair, &mut draft).await?;
         }
-        let mut plan = Plan::new(Risk::Reversible, draft.acts, draft.undo, words::undo_card(KIND));
+        let mut plan = Plan::new(Risk::Reversible, draft.acts, draft.undo, texts::undo_card(KIND));
         plan.view.certs = draft.certs;
-        plan.view.expected = words::expected(KIND);
+        plan.view.expected = texts::expected(KIND);
         plan.view.notes.push(format!("{} is not copied: etcd does not need it", etcd.ca_key().display()));
         Ok(plan)
     }

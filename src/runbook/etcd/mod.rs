@@ -62,12 +62,12 @@ fn wanted_sans(cluster: &Cluster, old: &[San]) -> Vec<San> {
     if cluster.domain.is_some() && cluster.masters.iter().any(|m| has(&cluster.node_name(m))) {
         add.extend(cluster.join.iter().map(|j| San::Dns(cluster.node_name(j))));
     }
-    crate::pki::issue::with_added(old, &add)
+    crate::pki::with_added(old, &add)
 }
 
 /// A step's title with its host.
 fn title(kind: &str, host: &HostName) -> String {
-    super::words::title(kind, Some(host))
+    super::texts::title(kind, Some(host))
 }
 
 #[cfg(test)]

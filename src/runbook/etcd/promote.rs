@@ -15,7 +15,7 @@ use crate::{
         },
         plan::QuorumChange,
     },
-    runbook::{Ctx, words},
+    runbook::{Ctx, texts},
     survey::Finding,
 };
 
@@ -81,14 +81,14 @@ impl Step for Promote {
             name: host.to_string(),
             peer_url: self.peer_url(),
         }];
-        let mut plan = Plan::new(Risk::Irreversible, acts, undo, words::undo_card(KIND));
+        let mut plan = Plan::new(Risk::Irreversible, acts, undo, texts::undo_card(KIND));
         let after = Voters {
             total: before.total + 1,
             healthy: before.healthy + 1,
             learners: before.learners.saturating_sub(1),
         };
         plan.view.quorum = Some(QuorumChange { before, during: after, after });
-        plan.view.expected = words::expected(KIND);
+        plan.view.expected = texts::expected(KIND);
         Ok(plan)
     }
 

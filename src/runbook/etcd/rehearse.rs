@@ -10,7 +10,7 @@ use crate::{
         Chapter, Plan, Probe, Risk, Step, StepId,
         act::{Act, ActError, rehearse::Rehearse},
     },
-    runbook::{Ctx, words},
+    runbook::{Ctx, texts},
 };
 
 const KIND: &str = "etcd.rehearse";
@@ -73,8 +73,8 @@ impl Step for RehearseStep {
             members,
             proofs: self.proofs.clone(),
         });
-        let mut plan = Plan::new(Risk::Reversible, vec![act], Vec::new(), words::undo_card(KIND));
-        plan.view.expected = words::expected(KIND);
+        let mut plan = Plan::new(Risk::Reversible, vec![act], Vec::new(), texts::undo_card(KIND));
+        plan.view.expected = texts::expected(KIND);
         plan.view.notes.push("a lone etcd of its own token runs on the joiner for a few seconds; it ends with the rehearsal, its scratch directory too".into());
         Ok(plan)
     }
