@@ -11,7 +11,7 @@ use super::{
 use crate::cluster::{Cluster, Role, SshSettings};
 
 /// The keys at the top of the file.
-const TOP: [&str; 11] = [
+pub(super) const TOP: [&str; 11] = [
     "cluster",
     "domain",
     "ssh",

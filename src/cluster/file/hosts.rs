@@ -9,8 +9,8 @@ use super::{
 };
 use crate::cluster::{HostName, Node, Role, SshSettings};
 
-const HOST: [&str; 4] = ["name", "address", "comment", "ssh"];
-const SSH: [&str; 7] = ["host", "user", "port", "identity", "known_hosts", "jump", "sudo"];
+pub(super) const HOST: [&str; 4] = ["name", "address", "comment", "ssh"];
+pub(super) const SSH: [&str; 7] = ["host", "user", "port", "identity", "known_hosts", "jump", "sudo"];
 
 /// A host as far as it could be read.
 #[derive(Debug)]

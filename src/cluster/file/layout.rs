@@ -10,9 +10,9 @@ use super::{
 use crate::cluster::{BinarySource, EtcdLayout, KubeLayout};
 
 const LAYOUT: [&str; 3] = ["backup_dir", "etcd", "kubernetes"];
-const ETCD: [&str; 10] =
+pub(super) const ETCD: [&str; 10] =
     ["unit", "unit_file", "dir", "config", "pki", "data", "bin", "user", "client_port", "peer_port"];
-const KUBERNETES: [&str; 9] = [
+pub(super) const KUBERNETES: [&str; 9] = [
     "dir",
     "manifests",
     "pki",
@@ -23,7 +23,7 @@ const KUBERNETES: [&str; 9] = [
     "nginx_conf",
     "nginx_container",
 ];
-const BINARIES: [&str; 2] = ["tarball", "sha256"];
+pub(super) const BINARIES: [&str; 2] = ["tarball", "sha256"];
 const CERTIFICATES: [&str; 1] = ["lifetime_days"];
 
 /// Default of `layout.backup_dir`, the runbook's.

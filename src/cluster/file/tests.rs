@@ -454,3 +454,30 @@ fn node_names_longer_than_kubernetes_takes_are_refused() {
     let text = format!("domain: {}.example.com\n", "d".repeat(55));
     insta::assert_snapshot!(refusal(&text).lines().next().unwrap_or_default(), @"cluster.yaml:3: the node name `a1.ddddddddddddddddddddddddddddddddddddddddddddddddddddddd.example.com` has 70 characters and Kubernetes takes 63; shorten the name, or the domain on line 9");
 }
+
+const README: &str = include_str!("../../../README.md");
+
+#[test]
+fn the_readmes_sample_is_this_one() {
+    let sample = README.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    assert_eq!(sample, Some(SAMPLE));
+}
+
+#[test]
+fn the_readme_names_every_key() {
+    let keys = super::build::TOP
+        .iter()
+        .chain(&super::hosts::HOST)
+        .chain(&super::hosts::SSH)
+        .map(|key| (*key).to_owned())
+        .chain(super::layout::ETCD.iter().map(|key| format!("etcd.{key}")))
+        .chain(super::layout::KUBERNETES.iter().map(|key| format!("kubernetes.{key}")))
+        .chain(super::layout::BINARIES.iter().map(|key| format!("binaries.{key}")))
+        .chain(["backup_dir".to_owned(), "certificates.lifetime_days".to_owned()]);
+    let missing: Vec<_> = keys
+        .filter(|key| !README.contains(&format!("| `{key}` |")))
+        // It has no row of its own: its one key has.
+        .filter(|key| key != "certificates")
+        .collect();
+    assert_eq!(missing, [""; 0]);
+}
