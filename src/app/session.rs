@@ -16,10 +16,7 @@ use crate::{
     },
     remote::{
         Asker, SharedRemote,
-        etcd::{
-            Membership,
-            client::{EtcdAccess, EtcdApi},
-        },
+        etcd::{EtcdAccess, EtcdApi, Membership},
         ssh::{ConnectState, SshRemote},
     },
     runbook::{self, Ctx},

@@ -30,7 +30,7 @@ use super::{
 use crate::{
     cluster::{Cluster, HostName},
     engine::{
-        Chapter, Confirmed, Operator, StepId,
+        Chapter, Confirmed, Operator,
         confirm::{Choice, ConfirmRequest, Decision, Failure},
         event::{Event, Outcome},
     },
@@ -298,7 +298,7 @@ impl Wizard {
         });
     }
 
-    fn watch(&self, api: Arc<crate::remote::etcd::client::EtcdApi>) {
+    fn watch(&self, api: Arc<crate::remote::etcd::EtcdApi>) {
         let (looks, mut arriving) = mpsc::unbounded_channel();
         tokio::spawn(watch::etcd(api, looks));
         let (to, began) = (self.to_self.clone(), self.began);

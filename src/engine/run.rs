@@ -19,7 +19,7 @@ use super::{
     step::{Chapter, Probe, Risk, SharedStep, StepId},
 };
 use crate::{
-    remote::{SharedRemote, etcd::client::EtcdApi},
+    remote::{SharedRemote, etcd::EtcdApi},
     survey::{Finding, Severity},
 };
 

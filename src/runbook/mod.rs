@@ -15,7 +15,7 @@ use crate::{
     pki::{CertInfo, San},
     remote::{
         Io, Op, SecretBytes, SharedRemote,
-        etcd::{Membership, client::EtcdApi},
+        etcd::{Membership, EtcdApi},
         run_ok, shell,
     },
     survey::{Facts, FileKind, FileState, Observed, UnitState, parse},

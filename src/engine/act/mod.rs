@@ -17,7 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::plan::Shown;
 use crate::{
     cluster::HostName,
-    remote::{RemoteError, SharedRemote, etcd::client::EtcdApi},
+    remote::{RemoteError, SharedRemote, etcd::EtcdApi},
     survey::Finding,
 };
 

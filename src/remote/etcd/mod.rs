@@ -1,6 +1,5 @@
 //! etcd's API through a tunnel, with deadlines; one client per member.
 
-pub mod client;
 
 use std::time::Duration;
 
