@@ -123,7 +123,7 @@ impl Engine {
             self.send(Event::Failed(failure.clone()));
             match self.operator.failed(failure).await {
                 Choice::Retry => {}
-                Choice::Undo if begun => {
+                Choice::Undo if begun && !undo.is_empty() => {
                     let undone = self.take_back(&id, &undo).await;
                     return Err((Outcome::Failed, undone));
                 }
@@ -347,7 +347,7 @@ fn failure(
         error: error.to_string(),
         left,
         output,
-        undo: begun.then(|| UndoCard {
+        undo: (begun && !undo.is_empty()).then(|| UndoCard {
             acts: undo.iter().map(UndoAct::shown).collect(),
             until: "now".into(),
             cost: String::new(),

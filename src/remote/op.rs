@@ -292,6 +292,8 @@ pub enum Op {
     BackupTrees {
         /// What to copy; those that do not exist are left out.
         from: Vec<PathBuf>,
+        /// A directory below them that is left out: a live database is not copied file by file.
+        except: PathBuf,
         /// Where to.
         to: PathBuf,
     },
@@ -452,7 +454,7 @@ impl Op {
             Self::RemoveEmptyDir { path } => format!("remove {} if empty", path.display()),
             Self::SetAside { dir, to } => format!("move what lies in {} to {}", dir.display(), to.display()),
             Self::RestoreFile { path, backup } => format!("put {} back from {}", path.display(), backup.display()),
-            Self::BackupTrees { from, to } => format!("copy {} to {} with checksums", list(from), to.display()),
+            Self::BackupTrees { from, to, .. } => format!("copy {} to {} with checksums", list(from), to.display()),
             Self::Systemctl { verb, unit } => format!("systemctl {} {unit}.service", verb.word()),
             Self::DaemonReload => "systemctl daemon-reload".into(),
             Self::SetHostname { name } => format!("set hostname to {name}"),

@@ -85,7 +85,7 @@ fn script(op: &Op) -> String {
         Op::RemoveEmptyDir { path } => format!("[ ! -d {p} ] || rmdir --ignore-fail-on-non-empty -- {p}", p = qp(path)),
         Op::SetAside { dir, to } => set_aside(dir, to),
         Op::RestoreFile { path, backup } => restore_file(path, backup),
-        Op::BackupTrees { from, to } => backup_trees(from, to),
+        Op::BackupTrees { from, except, to } => backup_trees(from, except, to),
         Op::Systemctl { verb, unit } => format!("systemctl {} {}.service", verb.word(), q(unit)),
         Op::DaemonReload => "systemctl daemon-reload".into(),
         Op::SetHostname { name } => format!("hostnamectl set-hostname {}", q(name)),
@@ -180,11 +180,12 @@ fn set_aside(dir: &Path, to: &Path) -> String {
 }
 
 /// Sums are taken from the source and checked against the copy.
-fn backup_trees(from: &[PathBuf], to: &Path) -> String {
+fn backup_trees(from: &[PathBuf], except: &Path, to: &Path) -> String {
     format!(
-        "set -eu\numask 077\nd={to}\n[ ! -e \"$d/SHA256SUMS\" ] || exit 0\nrm -rf -- \"$d.partial\"\nmkdir -p -- \"$d.partial\"\nfor p in {from}; do\n  [ -e \"$p\" ] || continue\n  mkdir -p -- \"$d.partial$(dirname -- \"$p\")\"\n  cp -a -- \"$p\" \"$d.partial$p\"\n  find \"$p\" -type f -exec sha256sum {{}} + | sed 's#  /#  ./#' >> \"$d.partial/SHA256SUMS\"\ndone\ncd \"$d.partial\"\nsha256sum -c --quiet SHA256SUMS\nsync\nmkdir -p -- \"$d\"\nrmdir -- \"$d\"\nmv -- \"$d.partial\" \"$d\"",
+        "set -eu\numask 077\nd={to}\n[ ! -e \"$d/SHA256SUMS\" ] || exit 0\nrm -rf -- \"$d.partial\"\nmkdir -p -- \"$d.partial\"\nfor p in {from}; do\n  [ -e \"$p\" ] || continue\n  tar -C / --exclude=.{except} -cf - \".$p\" | tar -C \"$d.partial\" -xpf -\n  find \"$p\" -path {except} -prune -o -type f -exec sha256sum {{}} + | sed 's#  /#  ./#' >> \"$d.partial/SHA256SUMS\"\ndone\ncd \"$d.partial\"\nsha256sum -c --quiet SHA256SUMS\nsync\nmkdir -p -- \"$d\"\nrmdir -- \"$d\"\nmv -- \"$d.partial\" \"$d\"",
         to = qp(to),
         from = qps(from),
+        except = qp(except),
     )
 }
 

@@ -83,7 +83,13 @@ impl Step for Files {
         let from = vec![layout.etcd.dir.clone(), layout.etcd.unit_file.clone(), layout.kube.dir.clone()];
         let missing = self.missing().await?;
         let acts: Vec<Box<dyn Act>> =
-            missing.iter().map(|h| RunOp::act(h, Op::BackupTrees { from: from.clone(), to: self.to() })).collect();
+            missing
+            .iter()
+            .map(|h| {
+                let (from, except) = (from.clone(), layout.etcd.data.clone());
+                RunOp::act(h, Op::BackupTrees { from, except, to: self.to() })
+            })
+            .collect();
         let undo = missing.iter().map(|h| UndoAct::RemoveTree { host: h.to_string(), path: self.to() }).collect();
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card("backup.files"));
         plan.view.expected = texts::expected("backup.files");

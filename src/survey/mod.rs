@@ -11,6 +11,7 @@ use crate::{
     remote::{RemoteError, etcd::Membership},
 };
 
+pub mod collect; pub mod findings;
 pub mod facts;
 pub mod parse;
 

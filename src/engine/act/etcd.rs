@@ -11,13 +11,16 @@ use crate::{
     remote::{
         Io, Op,
         clean,
-        etcd::{Member, Membership},
+        etcd::{EtcdError, Member, Membership},
     },
     survey::parse,
 };
 
 /// How long between two looks while waiting.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
+
+/// How long etcd is given to find its voters well connected.
+const SETTLES: Duration = Duration::from_secs(30);
 
 /// Adds a member: a learner where every member knows learners, else a voter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,28 +58,34 @@ impl Act for MemberAdd {
     }
 
     async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
-        let before = look(cx).await?;
-        if before.by_peer_url(&self.peer_url).is_some() {
-            cx.say(format!("{} is a member already", self.peer_url));
-            return Ok(());
-        }
-        let added = if self.learner {
-            cx.etcd.add_learner(&self.peer_url).await
-        } else {
-            cx.etcd.add_voter(&self.peer_url).await
-        };
-        let Err(error) = added else { return Ok(()) };
-        // The answer may have been lost after the change: only the list knows.
-        if error.outcome_unknown() {
-            cx.say(format!("member add: {error}; reading the member list again"));
-            let after = look(cx).await?;
-            if after.by_peer_url(&self.peer_url).is_some() {
-                cx.say("the member was added, only the answer was lost");
+        let began = Instant::now();
+        loop {
+            if look(cx).await?.by_peer_url(&self.peer_url).is_some() {
+                cx.say(format!("{} is a member", self.peer_url));
                 return Ok(());
             }
+            let added = if self.learner {
+                cx.etcd.add_learner(&self.peer_url).await
+            } else {
+                cx.etcd.add_voter(&self.peer_url).await
+            };
+            match added {
+                Ok(_) => return Ok(()),
+                // The answer may have been lost after the change: only the list, read again above, knows. And up to
+                // 3.5.29 and 3.6.10 etcd wants every voter connected for 5 s, so a join right after another is refused.
+                Err(e) if e.outcome_unknown() || settles(&e) => {
+                    waiting(cx, &e.to_string(), began, SETTLES)?;
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Err(e) => return Err(ActError::Etcd { host: self.host.clone(), why: e.to_string() }),
+            }
         }
-        Err(ActError::Etcd { host: self.host.clone(), why: error.to_string() })
     }
+}
+
+/// Whether a refusal passes by itself once every voter has been connected for a while; nothing was changed by it.
+fn settles(error: &EtcdError) -> bool {
+    matches!(error, EtcdError::Refused { why, .. } if why.contains("unhealthy cluster"))
 }
 
 /// Makes a learner a voter, once it is in sync.
@@ -124,7 +133,7 @@ impl Act for MemberPromote {
             }
             match cx.etcd.promote(member.id).await {
                 Ok(()) => return Ok(()),
-                Err(e) if e.not_in_sync() || e.outcome_unknown() => {
+                Err(e) if matches!(e, EtcdError::NotInSync { .. }) || e.outcome_unknown() => {
                     waiting(cx, &format!("learner {} in sync: {e}", self.host), started, self.deadline)?;
                 }
                 Err(e) => return Err(fail(e.to_string())),

@@ -10,7 +10,7 @@ use crate::{
     engine::{
         Chapter, Plan, Probe, Risk, Step, StepId,
         act::{
-            Act, ActError, UndoAct,
+            Act, ActError,
             etcd::{MemberPromote, Want, WaitMember},
         },
         plan::QuorumChange,
@@ -76,12 +76,8 @@ impl Step for Promote {
                 deadline: Duration::from_secs(60),
             }),
         ];
-        let undo = vec![UndoAct::MemberRemove {
-            host: self.cx.source().name.to_string(),
-            name: host.to_string(),
-            peer_url: self.peer_url(),
-        }];
-        let mut plan = Plan::new(Risk::Irreversible, acts, undo, texts::undo_card(KIND));
+        let mut plan = // A vote can't be taken back by itself: the way back is the join's, which removes the member.
+        let mut plan = Plan::new(Risk::Irreversible, acts, Vec::new(), texts::undo_card(KIND));
         let after = Voters {
             total: before.total + 1,
             healthy: before.healthy + 1,
