@@ -14,7 +14,8 @@ pub(super) struct Cli {
     pub command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 a step failed, 2 bad input or usage, 3 stopped by the operator, 4 refused by a gate.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 a step failed, 2 bad input or usage, 3 stopped by the operator, 4 refused by a gate.";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

@@ -48,10 +48,8 @@ pub(super) async fn run(cluster: Arc<Cluster>, args: &RunArgs) -> Outcome {
     let (cx, steps) = session.steps(&looked, &etcd).await;
     let (events, arriving) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
-    let operator = Arc::new(ByFlags {
-        approve: args.approve.map_or(Approve::Nothing, Into::into),
-        on_failure: args.on_failure,
-    });
+    let operator =
+        Arc::new(ByFlags { approve: args.approve.map_or(Approve::Nothing, Into::into), on_failure: args.on_failure });
     let mut engine = match session.engine(&cx, operator, events, stop.clone()) {
         Ok(engine) => engine,
         Err(e) => {
@@ -116,7 +114,11 @@ impl Operator for ByFlags {
         match Confirmed::by_flag(self.approve, &request.step, request.risk) {
             Some(confirmed) => Decision::Go(confirmed),
             None => {
-                let need = if request.risk == crate::engine::Risk::Irreversible { "all".into() } else { request.risk.to_string() };
+                let need = if request.risk == crate::engine::Risk::Irreversible {
+                    "all".into()
+                } else {
+                    request.risk.to_string()
+                };
                 say(&[format!("[run] {} is {}: it wants --approve {need}, or the wizard", request.step, request.risk)]);
                 Decision::Stop
             }

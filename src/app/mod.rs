@@ -14,9 +14,7 @@ mod wizard;
 
 use cli::{Cli, Command};
 
-use crate::{
-    cluster::{Cluster, file},
-};
+use crate::cluster::{Cluster, file};
 
 /// Bad input or usage.
 const BAD_INPUT: u8 = 2;
@@ -60,4 +58,3 @@ async fn dispatch(cli: Cli) -> u8 {
         Command::Survey { .. } => plan::survey(cluster).await.code(),
     }
 }
-

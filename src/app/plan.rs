@@ -49,7 +49,10 @@ pub(super) async fn plan(cluster: Arc<Cluster>) -> Outcome {
             Err(e) => say(&plain::not_planned(&id, &title, &e.to_string())),
         }
     }
-    say(&[format!("[plan] {todo} of {} steps would run; each is worked out again from a fresh look when its turn comes", steps.len())]);
+    say(&[format!(
+        "[plan] {todo} of {} steps would run; each is worked out again from a fresh look when its turn comes",
+        steps.len()
+    )]);
     match (blocked, failed) {
         (true, _) => Outcome::Refused,
         (false, true) => Outcome::Failed,

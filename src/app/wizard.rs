@@ -50,7 +50,9 @@ const TICK: Duration = Duration::from_millis(250);
 /// Runs the wizard; the exit code.
 pub(super) async fn run(cluster: Arc<Cluster>, args: &RunArgs) -> u8 {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        eprintln!("banister: the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all");
+        eprintln!(
+            "banister: the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all"
+        );
         return 2;
     }
     let (to_self, inbox) = mpsc::unbounded_channel();

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::{
     act::{ActCx, ActError, ActProgress, UndoAct},
-    confirm::{Choice, Confirmed, ConfirmRequest, Decision, Failure, Operator},
+    confirm::{Choice, ConfirmRequest, Confirmed, Decision, Failure, Operator},
     event::{Event, Outcome, StepInfo, StepState},
     journal::{Journal, JournalError, Record},
     plan::{Plan, UndoCard},
@@ -110,7 +110,10 @@ impl Engine {
                 Ok(Some(Ended::Well)) => return Ok(true),
                 Ok(Some(Ended::Stopped)) => {
                     self.state(&id, StepState::Waiting);
-                    return Err((Outcome::Stopped, format!("stopped at {id}; nothing of it was done; run again to go on")));
+                    return Err((
+                        Outcome::Stopped,
+                        format!("stopped at {id}; nothing of it was done; run again to go on"),
+                    ));
                 }
                 Err(trouble) => trouble,
             };
@@ -164,9 +167,8 @@ impl Engine {
             step: id.clone(),
             title: step.title(),
             risk: plan.risk,
-            type_this: (plan.risk == Risk::Irreversible).then(|| {
-                id.host.as_ref().map_or_else(|| id.kind.to_owned(), ToString::to_string)
-            }),
+            type_this: (plan.risk == Risk::Irreversible)
+                .then(|| id.host.as_ref().map_or_else(|| id.kind.to_owned(), ToString::to_string)),
             plan: view,
         };
         self.state(&id, StepState::Asking);
@@ -295,7 +297,13 @@ impl Engine {
         Err(ActError::Gate(blocking))
     }
 
-    fn outcome(&mut self, step: &str, proofs: Vec<String>, error: Option<&ActError>, began: Instant) -> Result<(), JournalError> {
+    fn outcome(
+        &mut self,
+        step: &str,
+        proofs: Vec<String>,
+        error: Option<&ActError>,
+        began: Instant,
+    ) -> Result<(), JournalError> {
         self.journal.write(Record::Outcome {
             step: step.to_owned(),
             proofs,

@@ -82,8 +82,7 @@ impl Step for Files {
         let layout = &self.cx.cluster;
         let from = vec![layout.etcd.dir.clone(), layout.etcd.unit_file.clone(), layout.kube.dir.clone()];
         let missing = self.missing().await?;
-        let acts: Vec<Box<dyn Act>> =
-            missing
+        let acts: Vec<Box<dyn Act>> = missing
             .iter()
             .map(|h| {
                 let (from, except) = (from.clone(), layout.etcd.data.clone());
@@ -212,7 +211,9 @@ impl Step for Snapshot {
         let undo = vec![UndoAct::RemoveFiles { host: host.to_string(), paths: vec![path] }];
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card("backup.snapshot"));
         plan.view.expected = texts::expected("backup.snapshot").max(Duration::from_secs(2));
-        plan.view.notes.push("the snapshot holds every Secret of the cluster: keep the fetched file as safe as a key".into());
+        plan.view
+            .notes
+            .push("the snapshot holds every Secret of the cluster: keep the fetched file as safe as a key".into());
         Ok(plan)
     }
 

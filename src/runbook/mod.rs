@@ -15,7 +15,7 @@ use crate::{
     pki::{CertInfo, San},
     remote::{
         Io, Op, SecretBytes, SharedRemote,
-        etcd::{Membership, EtcdApi},
+        etcd::{EtcdApi, Membership},
         run_ok, shell,
     },
     survey::{Facts, FileKind, FileState, Observed, UnitState, parse},
@@ -64,9 +64,9 @@ impl Ctx {
             return Ok(None);
         }
         let out = out.checked(host, &op)?;
-        String::from_utf8(out.stdout.to_vec())
-            .map(Some)
-            .map_err(|_| ActError::NotProven(format!("{host}: {} is not UTF-8 text; look at it by hand", path.display())))
+        String::from_utf8(out.stdout.to_vec()).map(Some).map_err(|_| {
+            ActError::NotProven(format!("{host}: {} is not UTF-8 text; look at it by hand", path.display()))
+        })
     }
 
     /// Reads a file that must exist as text.
@@ -134,10 +134,7 @@ impl Ctx {
 
     /// A fresh look at etcd.
     async fn membership(&self) -> Result<Membership, ActError> {
-        self.etcd
-            .look()
-            .await
-            .map_err(|e| ActError::Etcd { host: HostName::new("cluster"), why: e.to_string() })
+        self.etcd.look().await.map_err(|e| ActError::Etcd { host: HostName::new("cluster"), why: e.to_string() })
     }
 
     /// Where a file's old version is kept before a step of this growth first replaces it.
@@ -168,14 +165,18 @@ impl Ctx {
 
     /// Whether every joiner is a started voter already.
     fn all_joined(&self, seen: &Membership) -> bool {
-        self.cluster.join.iter().all(|j| {
-            seen.by_peer_url(&self.cluster.peer_url(j)).is_some_and(|m| m.started() && !m.learner)
-        })
+        self.cluster
+            .join
+            .iter()
+            .all(|j| seen.by_peer_url(&self.cluster.peer_url(j)).is_some_and(|m| m.started() && !m.learner))
     }
 }
 
 fn missing(host: &HostName, path: &Path) -> ActError {
-    ActError::NotProven(format!("{host}: {} is not there; put it back from a backup, or fix the path in the cluster file", path.display()))
+    ActError::NotProven(format!(
+        "{host}: {} is not there; put it back from a backup, or fix the path in the cluster file",
+        path.display()
+    ))
 }
 
 /// The permission bits and owner of a file as an [`Op`] wants them.

@@ -11,7 +11,6 @@ use crate::{
     remote::{RemoteError, etcd::Membership},
 };
 
-pub mod collect; pub mod findings;
 pub mod facts;
 pub mod parse;
 

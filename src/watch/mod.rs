@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::remote::etcd::{Membership, EtcdApi};
+use crate::remote::etcd::{EtcdApi, Membership};
 
 /// How often etcd is looked at.
 pub const ETCD_EVERY: Duration = Duration::from_secs(2);

@@ -9,8 +9,7 @@ use crate::{
     cluster::HostName,
     engine::plan::Shown,
     remote::{
-        Io, Op,
-        clean,
+        Io, Op, clean,
         etcd::{EtcdError, Member, Membership},
     },
     survey::parse,
@@ -224,7 +223,10 @@ impl WaitMember {
         match self.want {
             Want::HealthyVoter if member.learner => Err("is still a learner".into()),
             _ if status.revision < goal => Err(format!("revision {} of {goal}", status.revision)),
-            _ => Ok(format!("{}: revision {}, leader had {goal}, version {}", self.host, status.revision, status.version)),
+            _ => Ok(format!(
+                "{}: revision {}, leader had {goal}, version {}",
+                self.host, status.revision, status.version
+            )),
         }
     }
 
@@ -284,10 +286,7 @@ impl Act for MoveLeaderAway {
                 why: "no other healthy voter can lead; repair one first".into(),
             });
         };
-        cx.etcd
-            .move_leader(to.id)
-            .await
-            .map_err(|e| ActError::Etcd { host: self.host.clone(), why: e.to_string() })
+        cx.etcd.move_leader(to.id).await.map_err(|e| ActError::Etcd { host: self.host.clone(), why: e.to_string() })
     }
 }
 

@@ -15,13 +15,19 @@ use crate::{
 };
 
 /// A TLS client that has a node's own CA file and shows one of its pairs.
-pub async fn client(cluster: &Cluster, remote: &SharedRemote, node: &Node, pair: EtcdPair) -> Result<TlsClient, ActError> {
+pub async fn client(
+    cluster: &Cluster,
+    remote: &SharedRemote,
+    node: &Node,
+    pair: EtcdPair,
+) -> Result<TlsClient, ActError> {
     let etcd = &cluster.etcd;
     let read = |path: &Path| Op::ReadFile { path: path.to_owned() };
     let ca = run_ok(&**remote, &node.name, &read(&etcd.ca())).await?.stdout;
     let cert = run_ok(&**remote, &node.name, &read(&etcd.cert(pair))).await?.stdout;
     let key = read_secret(remote, &node.name, &etcd.key(pair)).await?;
-    let told = |why: String| ActError::Pki { what: format!("{}: {pair} pair in {}", node.name, etcd.pki.display()), why };
+    let told =
+        |why: String| ActError::Pki { what: format!("{}: {pair} pair in {}", node.name, etcd.pki.display()), why };
     let roots = Roots::from_pem(&ca).map_err(|e| told(e.to_string()))?;
     let identity = ClientIdentity::from_pem(&cert, &key).map_err(|e| told(e.to_string()))?;
     Ok(TlsClient::new(roots).with_identity(identity))

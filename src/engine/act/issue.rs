@@ -9,11 +9,7 @@ use crate::{
     cluster::HostName,
     engine::plan::Shown,
     pki::{CertInfo, PrivateKey, Reissue, San, reissue},
-    remote::{
-        Content, Op, SecretBytes,
-        op::Owner,
-        run_ok,
-    },
+    remote::{Content, Op, SecretBytes, op::Owner, run_ok},
 };
 
 /// Whose key the new certificate is for.

@@ -4,8 +4,8 @@ pub mod etcd;
 pub mod handshake;
 pub mod issue;
 pub mod rehearse;
-pub mod snapshot;
 pub mod run;
+pub mod snapshot;
 mod undo;
 
 use std::{fmt, path::PathBuf, sync::Arc};

@@ -107,7 +107,8 @@ impl Act for Rehearse {
         let op = self.op();
         let (lines, mut arriving) = tokio::sync::mpsc::unbounded_channel();
         // Ends with its channel: when the tries are over, the future is dropped.
-        let lone = cx.remote.run(&self.joiner.name, &op, Io { stdin: Stdin::Empty, lines: Some(lines), ..Io::default() });
+        let lone =
+            cx.remote.run(&self.joiner.name, &op, Io { stdin: Stdin::Empty, lines: Some(lines), ..Io::default() });
         let tried = tokio::select! {
             tried = self.try_all(cx) => tried,
             ended = lone => {

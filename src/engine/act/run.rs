@@ -43,11 +43,7 @@ impl RunOp {
 #[async_trait]
 impl Act for RunOp {
     fn shown(&self) -> Shown {
-        Shown {
-            host: Some(self.host.clone()),
-            title: self.op.summary(),
-            commands: shell::render(&self.op).script,
-        }
+        Shown { host: Some(self.host.clone()), title: self.op.summary(), commands: shell::render(&self.op).script }
     }
 
     async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
@@ -147,7 +143,8 @@ impl Act for CopyFile {
         let (read, write) = self.ops();
         let (near, far) = tokio::io::duplex(256 << 10);
         let counted = Counted { inner: near, done: 0, total: Some(self.size), progress: cx.progress.clone() };
-        let source = cx.remote.run(&self.from, &read, Io { stdout: Stdout::Writer(Box::pin(counted)), ..Io::default() });
+        let source =
+            cx.remote.run(&self.from, &read, Io { stdout: Stdout::Writer(Box::pin(counted)), ..Io::default() });
         let sink = cx.remote.run(&self.to, &write, Io { stdin: Stdin::Reader(Box::pin(far)), ..Io::default() });
         let (source, sink) = tokio::join!(source, sink);
         source?.checked(&self.from, &read)?;
@@ -258,12 +255,7 @@ impl FetchFile {
             .map_err(|e| local(&partial, &e))?;
         let read = Op::ReadFile { path: self.path.clone() };
         let (near, mut far) = tokio::io::duplex(256 << 10);
-        let counted = Counted {
-            inner: near,
-            done: 0,
-            total: Some(size),
-            progress: cx.progress.clone(),
-        };
+        let counted = Counted { inner: near, done: 0, total: Some(size), progress: cx.progress.clone() };
         let io = Io { stdout: Stdout::Writer(Box::pin(counted)), ..Io::default() };
         let store = async {
             let mut hash = Sha256::new();
@@ -293,7 +285,10 @@ fn partial(path: &Path) -> PathBuf {
 }
 
 fn local(path: &Path, error: &std::io::Error) -> ActError {
-    ActError::Local { path: path.to_owned(), why: format!("{error}; make room or choose another place, then run again") }
+    ActError::Local {
+        path: path.to_owned(),
+        why: format!("{error}; make room or choose another place, then run again"),
+    }
 }
 
 /// Counts what is written through it.

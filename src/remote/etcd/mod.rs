@@ -1,6 +1,5 @@
 //! etcd's API through a tunnel, with deadlines; one client per member.
 
-
 use std::time::Duration;
 
 use crate::cluster::{HostName, Voters};

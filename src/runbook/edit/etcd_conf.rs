@@ -141,7 +141,8 @@ fn in_line(line: &str, flag: &str) -> Vec<Range<usize>> {
     }
     let dashed = format!("--{flag}");
     for (at, _) in line.match_indices(&dashed) {
-        let begins = line[..at].chars().next_back().is_none_or(|c| c.is_whitespace() || c == '"' || c == '\'' || c == '=');
+        let begins =
+            line[..at].chars().next_back().is_none_or(|c| c.is_whitespace() || c == '"' || c == '\'' || c == '=');
         let rest = &line[at + dashed.len()..];
         if begins && rest.starts_with(['=', ' ', '\t']) {
             let skip = rest.len() - rest.trim_start_matches(['=', ' ', '\t']).len();
@@ -198,7 +199,10 @@ ETCD_OPTS="--name master01 \
             .replace("--name master01", "--name master04")
             .replace("urls https://10.10.33.37", "urls https://10.10.33.40")
             .replace("urls=https://10.10.33.37", "urls=https://10.10.33.40")
-            .replace(",master02=https://10.10.33.38:2380", ",master02=https://10.10.33.38:2380,master04=https://10.10.33.40:2380")
+            .replace(
+                ",master02=https://10.10.33.38:2380",
+                ",master02=https://10.10.33.38:2380,master04=https://10.10.33.40:2380",
+            )
             .replace("state new", "state existing");
         assert_eq!(out, expected);
     }

@@ -17,7 +17,9 @@ pub enum EditError {
         lines: String,
     },
     /// A mention of the source host would be carried over.
-    #[error("line {line} still says {needle}: `{text}`; it is not known what that is for: change it on the source, or copy the file by hand, then run again")]
+    #[error(
+        "line {line} still says {needle}: `{text}`; it is not known what that is for: change it on the source, or copy the file by hand, then run again"
+    )]
     Leftover {
         /// One-based line.
         line: usize,

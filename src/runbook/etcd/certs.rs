@@ -15,7 +15,7 @@ use crate::{
         Chapter, Plan, Probe, Risk, Step, StepId,
         act::{
             Act, ActError, UndoAct,
-            etcd::{MoveLeaderAway, Want, WaitMember},
+            etcd::{MoveLeaderAway, WaitMember, Want},
             issue::{ForKey, IssueCert},
             run::{CopyFile, RunOp},
         },
@@ -125,7 +125,11 @@ impl Reissue {
     fn lifetime_note(&self, now: &CertInfo) -> String {
         let kept = (now.not_after - now.not_before) / 86_400;
         let days = self.cx.cluster.lifetime_days.map_or(kept, i64::from);
-        let long = if days > LONG_LIFETIME_DAYS { "; over 825 days: `certificates: { lifetime_days: … }` shortens it" } else { "" };
+        let long = if days > LONG_LIFETIME_DAYS {
+            "; over 825 days: `certificates: { lifetime_days: … }` shortens it"
+        } else {
+            ""
+        };
         format!("lifetime {days} days{long}")
     }
 }
@@ -208,7 +212,10 @@ impl Step for Reissue {
             plan.view.down_meanwhile =
                 Some(format!("etcd on {} restarts: this version reads its certificates only at start", self.node.name));
         } else {
-            plan.view.notes.push(format!("etcd on {} keeps running (process {pid}): it re-reads its pairs on each handshake", self.node.name));
+            plan.view.notes.push(format!(
+                "etcd on {} keeps running (process {pid}): it re-reads its pairs on each handshake",
+                self.node.name
+            ));
         }
         Ok(plan)
     }

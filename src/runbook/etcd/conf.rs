@@ -103,7 +103,11 @@ impl Step for UpdateConf {
                     backup: Some(self.cx.kept(KIND, path)),
                 },
             ));
-            undo.push(UndoAct::RestoreFile { host: host.to_string(), path: path.clone(), backup: self.cx.kept(KIND, path) });
+            undo.push(UndoAct::RestoreFile {
+                host: host.to_string(),
+                path: path.clone(),
+                backup: self.cx.kept(KIND, path),
+            });
             diffs.push(FileDiff { host, path: path.clone(), before: Some(stale.before), after: stale.after });
         }
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(KIND));

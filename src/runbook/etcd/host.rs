@@ -38,10 +38,8 @@ impl PrepareHost {
     async fn look(&self) -> Result<(Facts, Left), ActError> {
         let facts = self.cx.facts(&self.node.name).await?;
         let cluster = &self.cx.cluster;
-        let mut left = Left {
-            hostname: cluster.set_hostname && facts.hostname != self.node.name.as_str(),
-            ..Left::default()
-        };
+        let mut left =
+            Left { hostname: cluster.set_hostname && facts.hostname != self.node.name.as_str(), ..Left::default() };
         match cluster.firewall {
             FirewallChoice::Off => {
                 left.firewall_off =
@@ -116,7 +114,9 @@ impl Step for PrepareHost {
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(KIND));
         plan.view.expected = texts::expected(KIND);
         if self.cx.cluster.firewall == FirewallChoice::Off && left.firewall_off {
-            plan.view.notes.push("`firewall: open` in the cluster file keeps the firewall and opens the ports instead".into());
+            plan.view
+                .notes
+                .push("`firewall: open` in the cluster file keeps the firewall and opens the ports instead".into());
         }
         Ok(plan)
     }

@@ -245,7 +245,11 @@ impl Step for Install {
                 theirs.map_or_else(|| "an unknown one".into(), |v| v.to_string()),
             )));
         }
-        Ok(vec![format!("{}: etcd {} runs there, as on the originals", self.node.name, mine.map_or_else(String::new, |v| v.to_string()))])
+        Ok(vec![format!(
+            "{}: etcd {} runs there, as on the originals",
+            self.node.name,
+            mine.map_or_else(String::new, |v| v.to_string())
+        )])
     }
 }
 
@@ -290,7 +294,9 @@ fn unpack(path: &Path, sha256: &str) -> Result<Vec<(String, Bytes)>, String> {
     let packed = std::fs::read(path).map_err(|e| format!("{e}; check `binaries` in the cluster file"))?;
     let found = sha256_hex(&packed);
     if found != sha256 {
-        return Err(format!("sha256 is {found}, the cluster file says {sha256}; fetch the release again or mend the file"));
+        return Err(format!(
+            "sha256 is {found}, the cluster file says {sha256}; fetch the release again or mend the file"
+        ));
     }
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(&packed[..]));
     let broken = |e: std::io::Error| format!("is no readable release tarball: {e}; fetch it again");
@@ -305,7 +311,11 @@ fn unpack(path: &Path, sha256: &str) -> Result<Vec<(String, Bytes)>, String> {
             files.push((name, bytes.into()));
         }
     }
-    if files.iter().any(|(name, _)| name == "etcd") { Ok(files) } else { Err("holds no etcd binary; give a release tarball".into()) }
+    if files.iter().any(|(name, _)| name == "etcd") {
+        Ok(files)
+    } else {
+        Err("holds no etcd binary; give a release tarball".into())
+    }
 }
 
 #[cfg(test)]

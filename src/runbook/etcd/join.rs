@@ -11,7 +11,7 @@ use crate::{
         Chapter, Plan, Probe, Risk, Step, StepId,
         act::{
             Act, ActError, UndoAct,
-            etcd::{MemberAdd, Want, WaitMember, why_unhealthy},
+            etcd::{MemberAdd, WaitMember, Want, why_unhealthy},
             run::RunOp,
         },
         plan::{FileDiff, QuorumChange},
@@ -166,7 +166,8 @@ impl Step for Join {
             plan.view.notes.push(format!(
                 "this etcd has no learners: {host} counts as a voter from the moment it is added, before it runs"
             ));
-            plan.view.down_meanwhile = Some("nothing, as long as every other member stays up until it has joined".into());
+            plan.view.down_meanwhile =
+                Some("nothing, as long as every other member stays up until it has joined".into());
         }
         Ok(plan)
     }

@@ -16,7 +16,7 @@ use crate::{
         },
         plan::CertChange,
     },
-    pki::{CertInfo, SanDiff, PrivateKey},
+    pki::{CertInfo, PrivateKey, SanDiff},
     remote::{Op, op::Owner},
     runbook::{Ctx, owner_of, texts},
     survey::{FileKind, FileState},
@@ -227,6 +227,9 @@ impl Step for JoinerCerts {
         if !wrong.is_empty() {
             return Err(ActError::NotProven(format!("{}: {}; run again", self.node.name, wrong.join("; "))));
         }
-        Ok(vec![format!("{}: the CA, and three pairs that fit, keys 0600 {}", self.node.name, self.cx.cluster.etcd.user)])
+        Ok(vec![format!(
+            "{}: the CA, and three pairs that fit, keys 0600 {}",
+            self.node.name, self.cx.cluster.etcd.user
+        )])
     }
 }

@@ -11,7 +11,7 @@ use crate::{
         Chapter, Plan, Probe, Risk, Step, StepId,
         act::{
             Act, ActError,
-            etcd::{MemberPromote, Want, WaitMember},
+            etcd::{MemberPromote, WaitMember, Want},
         },
         plan::QuorumChange,
     },
@@ -67,7 +67,11 @@ impl Step for Promote {
         let before = self.cx.membership().await?.voters();
         let host = self.node.name.clone();
         let acts: Vec<Box<dyn Act>> = vec![
-            Box::new(MemberPromote { host: host.clone(), peer_url: self.peer_url(), deadline: Duration::from_secs(120) }),
+            Box::new(MemberPromote {
+                host: host.clone(),
+                peer_url: self.peer_url(),
+                deadline: Duration::from_secs(120),
+            }),
             Box::new(WaitMember {
                 host: host.clone(),
                 unit: self.cx.cluster.etcd.unit.clone(),
@@ -76,7 +80,7 @@ impl Step for Promote {
                 deadline: Duration::from_secs(60),
             }),
         ];
-        let mut plan = // A vote can't be taken back by itself: the way back is the join's, which removes the member.
+        // A vote can't be taken back by itself: the way back is the join's, which removes the member.
         let mut plan = Plan::new(Risk::Irreversible, acts, Vec::new(), texts::undo_card(KIND));
         let after = Voters {
             total: before.total + 1,
