@@ -171,7 +171,8 @@ mod tests {
 
     #[test]
     fn the_version_line_is_found_in_etcds_output() {
-        let text = "etcd Version: 3.4.23\nGit SHA: Not provided (use ./build instead of go build)\nGo Version: go1.19.5\n";
+        let text =
+            "etcd Version: 3.4.23\nGit SHA: Not provided (use ./build instead of go build)\nGo Version: go1.19.5\n";
         assert_eq!(etcd_version(text), Some(Version(3, 4, 23)));
         assert_eq!(etcd_version("etcd Version: 3.6.0-rc.1\n"), Some(Version(3, 6, 0)));
         assert_eq!(etcd_version("bash: etcd: command not found"), None);
