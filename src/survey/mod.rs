@@ -11,8 +11,15 @@ use crate::{
     remote::{RemoteError, etcd::Membership},
 };
 
+pub mod collect;
 pub mod facts;
+pub mod findings;
 pub mod parse;
+pub mod show;
+
+pub use collect::{EtcdLook, SurveyProgress, survey, survey_host};
+pub use findings::findings;
+pub use show::show;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -146,15 +153,15 @@ pub struct EtcdOnHost {
     pub version: Option<String>,
     /// The unit.
     pub unit: UnitState,
-    /// Text of the configuration file, where there is one.
+    /// Text of the configuration file, where there is one, byte for byte: clean it before showing it.
     pub config: Option<String>,
-    /// Text of the unit file, where there is one.
+    /// Text of the unit file, where there is one, byte for byte: clean it before showing it.
     pub unit_text: Option<String>,
     /// Entries in the data directory (0 for empty), `None` when it does not exist.
     pub data_entries: Option<usize>,
     /// The CA certificate.
     pub ca: Option<CertOnDisk>,
-    /// Whether the CA's key lies there, and whether it is the CA certificate's.
+    /// Whether the CA's key lies there, and whether it is the CA certificate's (false also when it cannot be read).
     pub ca_key: Option<bool>,
     /// server, peer and client certificates that exist.
     pub certs: BTreeMap<crate::cluster::EtcdPair, CertOnDisk>,
