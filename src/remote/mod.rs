@@ -17,8 +17,10 @@ use crate::cluster::HostName;
 
 pub mod clean;
 pub mod etcd;
+pub mod facts;
 pub mod op;
 pub mod shell;
+pub mod tls;
 pub mod ssh;
 
 pub use op::{Content, Op, SecretBytes};

@@ -1,4 +1,7 @@
 //! Read-only: every host looked at, side by side, into one [`Observed`].
+//!
+//! [`collect`] asks the hosts, [`facts`] and [`parse`] read their answers, [`findings`] judges what was seen, and
+//! [`show`] writes it down as plain text.
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
@@ -7,6 +10,9 @@ use crate::{
     pki::CertInfo,
     remote::{RemoteError, etcd::Membership},
 };
+
+pub mod facts;
+pub mod parse;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +102,8 @@ pub struct CertOnDisk {
     pub cert: Result<CertInfo, String>,
     /// Whether the key beside it belongs to it; `None` when there is no key or it was not readable.
     pub key_matches: Option<bool>,
+    /// Whether the CA certificate of the same host signed it; `None` when either could not be read.
+    pub issued_by_ca: Option<bool>,
 }
 
 /// One look at a host (`Op::Facts`), parsed.
@@ -115,6 +123,8 @@ pub struct Facts {
     pub addresses: Vec<IpAddr>,
     /// Free bytes a directory wanted.
     pub free: BTreeMap<PathBuf, u64>,
+    /// Entries a directory wanted, where it exists.
+    pub entries: BTreeMap<PathBuf, usize>,
     /// `active`, `inactive` or `absent`.
     pub firewalld: String,
     /// `active`, `inactive` or `absent`.
