@@ -189,7 +189,7 @@ async fn transport(
         let session = Box::pin(bastion.session(shared)).await?;
         match session.open_tunnel(&settings.host, settings.port, TUNNEL).await {
             Ok(tunnel) => return Ok((Box::new(tunnel), Some(via))),
-            Err(NotOpened::Gone) if again => bastion.discard(&session).await,
+            Err(NotOpened::Gone) if again => session.give_up(),
             Err(e) => return Err(unreachable(to, settings, format!("through bastion {via}: {}", tunnel_words(&e)))),
         }
     }

@@ -164,11 +164,6 @@ impl Endpoint {
         self.control.get(connect::open(shared, self)).await
     }
 
-    /// Lets go of a control session found dead.
-    pub async fn discard(&self, dead: &Arc<Session>) {
-        self.control.discard(dead).await;
-    }
-
     async fn lease(&self, shared: &Shared, bulk: bool) -> Result<Lease, RemoteError> {
         if !bulk {
             let session = self.session(shared).await?;
@@ -200,7 +195,7 @@ impl Endpoint {
                 Ok(channel) => break (lease, channel),
                 Err(NotOpened::Gone) if again => {
                     again = false;
-                    self.discard(&lease.session).await;
+                    lease.session.give_up();
                 }
                 Err(e) => return Err(self.not_opened(what, &e)),
             }

@@ -175,7 +175,10 @@ impl SshRemote {
 
     async fn connect_one(&self, name: &HostName) -> Result<Connected, RemoteError> {
         let endpoint = self.endpoint(name)?;
-        let session = endpoint.session(&self.shared).await?;
+        let mut session = endpoint.session(&self.shared).await?;
+        if !session.answers().await {
+            session = endpoint.session(&self.shared).await?;
+        }
         endpoint.door(&self.shared).await?;
         Ok(session.facts.clone())
     }
@@ -245,7 +248,7 @@ impl Remote for SshRemote {
                 Ok(tunnel) => return Ok(Box::new(tunnel)),
                 Err(NotOpened::Gone) if again => {
                     again = false;
-                    endpoint.discard(&session).await;
+                    session.give_up();
                 }
                 Err(e) => {
                     let why = connect::tunnel_words(&e);

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -35,6 +35,7 @@ pub(super) struct Session {
     handle: Handle<Client>,
     noticed: Arc<Noticed>,
     execs: Arc<Semaphore>,
+    dead: AtomicBool,
     /// What the caller is told about it.
     pub facts: super::Connected,
 }
@@ -53,12 +54,25 @@ pub(super) enum NotOpened {
 impl Session {
     /// Of a handle that has logged in.
     pub fn new(handle: Handle<Client>, noticed: Arc<Noticed>, facts: super::Connected) -> Self {
-        Self { handle, noticed, execs: Arc::new(Semaphore::new(EXECS)), facts }
+        Self { handle, noticed, execs: Arc::new(Semaphore::new(EXECS)), dead: AtomicBool::new(false), facts }
     }
 
     /// Whether the connection is still up, as far as is known.
     pub fn alive(&self) -> bool {
-        !self.handle.is_closed()
+        !self.handle.is_closed() && !self.dead.load(Ordering::SeqCst)
+    }
+
+    /// Gives it up: it was found dead before its end was noticed.
+    pub fn give_up(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the host answers on it right now; one that does not is given up.
+    pub async fn answers(&self) -> bool {
+        if timeout(OPEN, self.handle.send_ping()).await.is_err() {
+            self.give_up();
+        }
+        self.alive()
     }
 
     /// Waits for one of the [`EXECS`] places.
@@ -156,14 +170,6 @@ impl Lane {
                 self.failures.fetch_add(1, Ordering::SeqCst);
                 Err(e)
             }
-        }
-    }
-
-    /// Lets go of a session found dead before its end was noticed.
-    pub async fn discard(&self, dead: &Arc<Session>) {
-        let mut state = self.state.lock().await;
-        if state.session.as_ref().is_some_and(|s| Arc::ptr_eq(s, dead)) {
-            state.session = None;
         }
     }
 }
