@@ -139,8 +139,11 @@ pub fn whole_left_of(x: u16, y: u16, buf: &mut Buffer) {
     }
 }
 
-/// Empties an area for something on top.
-pub fn clear(area: Rect, buf: &mut Buffer) {
+/// Empties an area for something on top, and a little at both sides: single letters of what is below would distract.
+pub fn clear(area: Rect, within: Rect, buf: &mut Buffer) {
+    let left = area.left().saturating_sub(2).max(within.left());
+    let right = area.right().saturating_add(2).min(within.right());
+    let area = Rect { x: left, width: right - left, ..area };
     for y in area.top()..area.bottom() {
         whole_left_of(area.left(), y, buf);
     }

@@ -35,7 +35,7 @@ impl Dialog {
     /// Draws it into the middle of an area.
     pub fn draw(&self, scroll: usize, area: Rect, buf: &mut Buffer) {
         let outer = self.outer(area);
-        clear(outer, buf);
+        clear(outer, area, buf);
         let border = style(self.tone.unwrap_or(Tone::Strong));
         let block = Block::bordered()
             .border_style(border)

@@ -7,7 +7,7 @@ use ratatui::{
 };
 
 use crate::{
-    cluster::Voters,
+    cluster::{Voters, quorum as quorum_of},
     engine::{act::ActProgress, event::StepState},
     remote::clean,
     ui::{
@@ -45,7 +45,8 @@ fn place(model: &Model) -> String {
         Phase::Survey => "survey".to_owned(),
         Phase::Finished => "finished".to_owned(),
         Phase::Wizard | Phase::Failed => {
-            let at = model.current().unwrap_or(model.selected);
+            let next = || model.steps.iter().position(|r| !super::steps::is_done(&r.state));
+            let at = model.current().or_else(next).unwrap_or(model.steps.len().saturating_sub(1));
             let Some(step) = model.steps.get(at) else { return String::new() };
             let chapter = step.info.chapter;
             format!("chapter {} {} · step {} of {}", chapter.number(), chapter.word(), at + 1, model.steps.len())
@@ -55,6 +56,7 @@ fn place(model: &Model) -> String {
 
 /// ` 3 voters, quorum 2, survives 1 — if one more dies: still up`
 pub fn quorum(model: &Model, area: Rect, buf: &mut Buffer) {
+    let width = usize::from(area.width);
     let (left, right) = match model.voters() {
         None => {
             let why =
@@ -62,22 +64,41 @@ pub fn quorum(model: &Model, area: Rect, buf: &mut Buffer) {
             (vec![span(format!(" quorum not known: {why}"), Tone::Dim)], Vec::new())
         }
         Some((voters, age)) => {
-            let mut right = Vec::new();
-            if age >= STALE {
-                right.push(span(format!(" ! STALE, {} old ", text::duration(age)), Tone::Selected));
-            }
-            (quorum_spans(voters), right)
+            let old = |words: &str| match age >= STALE {
+                true => vec![span(format!(" {words}{} old ", text::duration(age)), Tone::Selected)],
+                false => Vec::new(),
+            };
+            // What happens if one more dies is the last thing to give way.
+            let forms = [
+                (quorum_spans(voters, voters.sentence()), old("! STALE, ")),
+                (quorum_spans(voters, voters.sentence()), old("! ")),
+                (quorum_spans(voters, terse(voters)), old("! ")),
+            ];
+            let fits = |(left, right): &(Vec<Span<'_>>, Vec<Span<'_>>)| {
+                left.iter().chain(right).map(Span::width).sum::<usize>() <= width
+            };
+            let at = forms.iter().position(fits).unwrap_or(2);
+            forms.into_iter().nth(at).unwrap_or_default()
         }
     };
     row(&Line::from(left), &Line::from(right), area, buf);
 }
 
-fn quorum_spans(voters: Voters) -> Vec<Span<'static>> {
+/// The sentence, as short as it gets.
+fn terse(voters: Voters) -> String {
+    let survives = match voters.margin() {
+        m if m < 0 => "NO QUORUM".to_owned(),
+        m => format!("survives {m}"),
+    };
+    format!("{}/{} voters, quorum {}, {survives}", voters.healthy, voters.total, quorum_of(voters.total))
+}
+
+fn quorum_spans(voters: Voters, sentence: String) -> Vec<Span<'static>> {
     let tone = quorum_tone(voters);
     let sign = if tone == Tone::Good { "✓" } else { "!" };
     vec![
         span(format!(" {sign} "), tone),
-        span(voters.sentence(), if voters.margin() < 0 { Tone::Alarm } else { Tone::Plain }),
+        span(sentence, if voters.margin() < 0 { Tone::Alarm } else { Tone::Plain }),
         span(" — if one more dies: ", Tone::Plain),
         span(voters.if_one_dies(), tone),
     ]
@@ -134,6 +155,8 @@ fn work(model: &Model, width: usize) -> (Vec<Span<'static>>, Vec<Span<'static>>)
         (StepState::Probing, _) => format!("looking whether there is something to do: {}", step.info.title),
         (StepState::Verifying, _) => format!("proving: {}", step.info.title),
         (_, Some((_, shown, since, progress))) => {
+            // Where a stop was asked for, that is the news, and the bar gives way.
+            let progress = progress.filter(|_| !model.stopping);
             right = meter(progress, model.now.at.saturating_sub(since), width);
             shown.map_or_else(
                 || step.info.title.clone(),

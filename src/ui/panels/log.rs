@@ -15,7 +15,7 @@ use crate::ui::{
 };
 
 /// Columns of time, sign and host.
-const MARGIN: usize = 22;
+const MARGIN: usize = 23;
 
 /// Draws the panel.
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
@@ -57,7 +57,7 @@ fn entry_lines(entry: &Entry, width: usize) -> Vec<Line<'static>> {
         Kind::Error => ('✗', Tone::Bad),
     };
     let host = entry.host.as_ref().map(ToString::to_string).unwrap_or_default();
-    let margin = format!("{} {} {sign} ", entry.at.strftime("%H:%M:%S"), text::pad(&host, 9));
+    let margin = format!(" {} {} {sign} ", entry.at.strftime("%H:%M:%S"), text::pad(&host, 9));
     let mut wrapped = text::wrap(&entry.text, width.saturating_sub(MARGIN));
     if wrapped.is_empty() {
         wrapped.push(String::new());

@@ -304,25 +304,25 @@ fn undo(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
     lines
 }
 
-/// What a yes comes to, on one page: what is down meanwhile, quorum, what runs, the way back.
+/// What a yes comes to, on one page: what is down meanwhile, quorum, the way back, what runs. Close together, so that all
+/// that decides is in sight at 80×24.
 pub fn summary(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
-    if let Some(host) = &row.info.id.host {
-        lines.extend(labelled("host", LABEL, &host_words(model, host), width, Tone::Plain));
-    }
-    lines.extend(labelled("takes about", LABEL + 1, &text::duration(plan.expected), width, Tone::Plain));
     if let Some(down) = &plan.down_meanwhile {
-        heading(&mut lines, "Down meanwhile");
+        lines.push(line("Down meanwhile", Tone::Heading));
         lines.extend(prose(&format!("! {down}"), 0, width, Tone::Warn));
     }
     if let Some(quorum) = plan.quorum {
-        heading(&mut lines, "If one member dies now");
+        lines.push(line("If one member dies now", Tone::Heading));
         lines.extend(quorum_lines(quorum));
     }
+    lines.push(line("The way back", Tone::Heading));
+    lines.extend(undo_brief(model, row, plan, width));
     for note in &plan.notes {
         lines.extend(labelled("note", LABEL, note, width, Tone::Warn));
     }
-    heading(&mut lines, "What runs");
+    let about = format!("What runs, about {}", text::duration(plan.expected));
+    lines.push(line(about, Tone::Heading));
     for (i, shown) in plan.acts.iter().enumerate() {
         let words = format!("{}{}", where_words(shown), shown.title);
         lines.extend(labelled(&format!("{:>2}.", i + 1), 4, &words, width, Tone::Plain));
@@ -331,8 +331,9 @@ pub fn summary(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> V
     if !changed.is_empty() {
         lines.extend(labelled("", 4, &changed, width, Tone::Dim));
     }
-    heading(&mut lines, "The way back");
-    lines.extend(undo_brief(model, row, plan, width));
+    if let Some(host) = &row.info.id.host {
+        lines.extend(labelled("host", LABEL, &host_words(model, host), width, Tone::Plain));
+    }
     lines.extend(texts(model, row, width));
     lines
 }

@@ -31,7 +31,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
         };
         let fixed = COLUMNS.0 + COLUMNS.1 + 8 + 14 + 6;
         lines.push(Line::from(vec![
-            span(format!(" {sign} "), tone),
+            span(format!("{sign} "), tone),
             span(text::pad(name.as_str(), COLUMNS.0), Tone::Strong),
             span(format!(" {}", text::pad(&node.address.to_string(), COLUMNS.1)), Tone::Plain),
             span(format!(" {}", text::pad(role, 8)), Tone::Dim),
@@ -39,14 +39,14 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
             span(text::fit(&comment, width.saturating_sub(fixed)), Tone::Dim),
         ]));
         if let ConnectState::Failed(why) = state {
-            lines.extend(labelled("", 3, why, width, Tone::Bad));
+            lines.extend(labelled("", 2, why, width, Tone::Bad));
         }
     }
     if !model.cluster.notices.is_empty() {
         heading(&mut lines, "About the cluster file");
         for notice in &model.cluster.notices {
             let place = notice.line.map(|l| format!("line {l}: ")).unwrap_or_default();
-            lines.extend(prose(&format!("{place}{}", clean::line(&notice.text)), 1, width, Tone::Warn));
+            lines.extend(prose(&format!("{place}{}", clean::line(&notice.text)), 0, width, Tone::Warn));
         }
     }
     lines
@@ -67,12 +67,12 @@ fn verdict(model: &Model) -> Line<'static> {
     let connected = count(|s| matches!(s, ConnectState::Connected));
     let failed = count(|s| matches!(s, ConnectState::Failed(_)));
     if connected == all {
-        return line(format!(" {all} of {all} hosts connected, looking at them; nothing is changed"), Tone::Strong);
+        return line(format!("{all} of {all} hosts connected, looking at them; nothing is changed"), Tone::Strong);
     }
     if connected + failed == all {
         let words =
-            format!(" ✗ {} cannot be used; r tries again, q leaves. Nothing was changed.", text::count(failed, "host"));
+            format!("✗ {} cannot be used; r tries again, q leaves. Nothing was changed.", text::count(failed, "host"));
         return line(words, Tone::Bad);
     }
-    line(format!(" Connecting to {}: {connected} connected", text::count(all, "host")), Tone::Strong)
+    line(format!("Connecting to {}: {connected} connected", text::count(all, "host")), Tone::Strong)
 }
