@@ -30,5 +30,8 @@ if [ "$role" = master ]; then
   install -m 0600 etcd/ssl/*.key /etc/etcd/ssl/
   install -d -m 0700 /var/lib/etcd
   chown -R etcd:etcd /etc/etcd /var/lib/etcd
-  systemctl enable etcd.service
 fi
+
+# A Kubernetes host's tree, then what it starts by itself.
+[ ! -d root ] || cp -a root/. /
+while read -r unit; do systemctl enable "$unit"; done <enable

@@ -1,6 +1,12 @@
 # shellcheck shell=bash
 # The hosts: up, down, and the faults a machine can have.
 
+# What makes a container a machine. Without CAP_SYS_RESOURCE, as the lab's own machine may not have it.
+# shellcheck disable=SC2054  # tmpfs options have commas
+HOST_OPTIONS=(--cap-add ALL --cap-drop SYS_RESOURCE --security-opt seccomp=unconfined --security-opt apparmor=unconfined
+  --security-opt systempaths=unconfined --cgroupns=private --tmpfs /run:exec,mode=755 --tmpfs /run/lock
+  --stop-signal SIGRTMIN+3 --log-driver none)
+
 # Everything about a running lab is read from its env file.
 load_env() {
   [[ -f $LAB_STATE/env ]] || die "no lab is up (no $LAB_STATE/env); start one with: lab up"
@@ -64,11 +70,12 @@ cmd_status() {
 }
 
 cmd_up() {
-  UP_ETCD=3.4.23 UP_MASTERS=3 UP_BARE=2 UP_WORKERS=2
+  UP_ETCD=3.4.23 UP_MASTERS=3 UP_BARE=2 UP_WORKERS=2 UP_KUBE=0
   local arguments=("$@")
   while (($#)); do
     case $1 in
       --etcd) UP_ETCD=${2:?}; shift 2 ;;
+      --kube) UP_KUBE=1; shift ;;
       --masters) UP_MASTERS=${2:?}; shift 2 ;;
       --bare) UP_BARE=${2:?}; shift 2 ;;
       --workers) UP_WORKERS=${2:?}; shift 2 ;;
@@ -77,7 +84,7 @@ cmd_up() {
   done
   ((UP_MASTERS >= 1 && UP_MASTERS <= 3)) || die "up: 1 to 3 masters"
   ((UP_BARE >= 0 && UP_BARE <= 10)) || die "up: 0 to 10 bare hosts"
-  cmd_prepare --etcd "$UP_ETCD"
+  if ((UP_KUBE)); then cmd_prepare --etcd "$UP_ETCD" --kube; else cmd_prepare --etcd "$UP_ETCD"; fi
   remove_lab
   mkdir -p "$LAB_STATE"
   printf '%s\n' "${arguments[@]}" >"$LAB_STATE/up.arguments"
@@ -86,6 +93,7 @@ cmd_up() {
   write_env
   write_cluster_file
   make_pki
+  ((!UP_KUBE)) || make_kube
   say "starting ${#HOSTS[@]} hosts"
   in_docker network create --driver bridge --internal --subnet "$LAB_NET.0/24" --gateway "$LAB_NET.1" "$LAB_NETWORK" >/dev/null
   local host jobs=()
@@ -99,6 +107,8 @@ cmd_up() {
   done
   say "every host is up"
   etcd_ready
+  ((!UP_KUBE)) || kube_ready
+  ((!UP_KUBE)) || say "Kubernetes $KUBE_VERSION runs"
   say "up: etcd $UP_ETCD, masters ${MASTERS[*]}, bare ${BARE[*]:-none}, workers ${WORKERS[*]:-none}; state in $LAB_STATE"
 }
 
@@ -130,6 +140,7 @@ remove_lab() {
     in_docker rm --force --volumes $old >/dev/null
   fi
   ! in_docker network inspect "$LAB_NETWORK" >/dev/null 2>&1 || in_docker network rm "$LAB_NETWORK" >/dev/null
+  rm -rf "$LAB_CACHE/volumes"
   if [[ -f $LAB_STATE/env ]]; then
     (cd "$LAB_STATE" && rm -rf env up.arguments cluster.yaml id_ed25519 id_ed25519.pub known_hosts etcd kube hosts)
   fi
@@ -175,7 +186,7 @@ write_env() {
   {
     printf "export DOCKER_HOST='%s'\n" "$DOCKER_HOST"
     printf "%s='%s'\n" LAB_NETWORK "$LAB_NETWORK" LAB_NET "$LAB_NET" LAB_STATE "$LAB_STATE" LAB_DOMAIN "$LAB_DOMAIN" \
-      LAB_ETCD_VERSION "$UP_ETCD" LAB_ETCD_BIN "$(etcd_dir "$UP_ETCD")" \
+      LAB_KUBE "$UP_KUBE" LAB_KUBE_BIN "${LAB_KUBE_BIN:-}" LAB_ETCD_VERSION "$UP_ETCD" LAB_ETCD_BIN "$(etcd_dir "$UP_ETCD")" \
       LAB_HOSTS "${HOSTS[*]}" LAB_MASTERS "${MASTERS[*]}" LAB_BARE "${BARE[*]}" LAB_WORKERS "${WORKERS[*]}" \
       LAB_ENDPOINTS "$(endpoints)"
     for host in "${HOSTS[@]}"; do printf 'LAB_ADDRESS_%s=%s\n' "$host" "${ADDRESS[$host]}"; done
@@ -245,12 +256,13 @@ start_host() {
   cp "$LAB_STATE/id_ed25519.pub" "$seed/authorized_keys"
   cp "$LAB_HOME/firstboot.sh" "$seed/firstboot"
   echo "$role" >"$seed/role"
+  : >"$seed/enable"
   [[ $role != master ]] || seed_etcd "$host" "$seed"
+  mkdir -p "$LAB_CACHE/volumes/$host"
+  ((!UP_KUBE)) || seed_kube "$host" "$role" "$seed"
   # Docker warns that forwarding is off, which is meant: nothing leaves the lab's network.
   said=$(in_docker create --name "$host" --hostname "$own" --label banister.lab="$role" --network "$LAB_NETWORK" --ip "${ADDRESS[$host]}" \
-    --cap-add ALL --cap-drop SYS_RESOURCE --security-opt seccomp=unconfined --security-opt apparmor=unconfined \
-    --security-opt systempaths=unconfined --cgroupns=private --tmpfs /run:exec,mode=755 --tmpfs /run/lock --volume /var/lib/docker \
-    --stop-signal SIGRTMIN+3 --log-driver none "$LAB_IMAGE" 2>&1) || die "$host: $said"
+    "${HOST_OPTIONS[@]}" --volume "$LAB_CACHE/volumes/$host:/var/lib/docker" "$LAB_IMAGE" 2>&1) || die "$host: $said"
   tar --create --numeric-owner --owner 0 --group 0 --directory "$LAB_STATE/hosts/$host" lab | in_docker cp - "$host:/"
   in_docker start "$host" >/dev/null
 }

@@ -57,3 +57,48 @@ etcd_pki() {
   pki_leaf "$dir" ca peer "$ETCD_SUBJECT" 'serverAuth, clientAuth' 3650 "${sans[@]}" IP:127.0.0.1 IP:127.0.0.1 IP:::1 IP::: &
   wait
 }
+
+APISERVER_SUBJECT='/C=CN/ST=JiangSu/L=SuZhou/CN=master.example.com/emailAddress=admin@example.com/O=example/OU=dev'
+APISERVER_DAYS=36135
+
+# The cluster's PKI: kube_pki DIR ADDRESS..., making DIR/workshop (/opt/kubernetes/pki of the first master, where the
+# certificates are signed) and DIR/pki (/etc/kubernetes/pki of every master).
+kube_pki() {
+  local dir=$1 workshop=$1/workshop pki=$1/pki ca address index=4
+  shift
+  mkdir -p "$workshop" "$pki" "$dir/made"
+  for ca in ca front-proxy-ca; do
+    pki_ca "$dir/made" "$ca" "/CN=${ca/#ca/kubernetes-ca}" 36500
+  done
+  pki_leaf "$dir/made" front-proxy-ca front-proxy-client /CN=front-proxy-client clientAuth 3650
+  cp "$dir/made/ca.crt" "$workshop/ca.pem"
+  cp "$dir/made/ca.key" "$workshop/ca-key.pem"
+  # IP.2 is missing in the runbook's too.
+  {
+    printf '[req]\nreq_extensions = v3_req\ndistinguished_name = req_distinguished_name\n[req_distinguished_name]\n'
+    printf '[ v3_req ]\nbasicConstraints = CA:FALSE\nkeyUsage = nonRepudiation, digitalSignature, keyEncipherment\n'
+    printf 'subjectAltName = @alt_names\n[alt_names]\n'
+    printf 'DNS.1 = kubernetes\nDNS.2 = kubernetes.default\nDNS.3 = kubernetes.default.svc\n'
+    printf 'DNS.4 = kubernetes.default.svc.cluster.local\nIP.1 = 127.0.0.1\nIP.3 = 100.64.0.1\n'
+    for address in "$@"; do printf 'IP.%d = %s\n' $((index++)) "$address"; done
+  } >"$workshop/openssl.conf"
+  (
+    cd "$workshop" || exit
+    openssl genrsa -out apiserver-key.pem 2048
+    openssl req -new -key apiserver-key.pem -out apiserver.csr -subj "$APISERVER_SUBJECT" -config openssl.conf
+    openssl x509 -req -in apiserver.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out apiserver.pem \
+      -days "$APISERVER_DAYS" -extensions v3_req -extfile openssl.conf
+    openssl genrsa -out admin-key.pem 2048
+    openssl req -new -key admin-key.pem -out admin.csr -subj /O=system:masters/CN=admin
+    openssl x509 -req -in admin.csr -CA ca.pem -CAkey ca-key.pem -CAcreateserial -out admin.pem -days 3650
+    openssl genrsa -out "$pki/sa.key" 2048
+    openssl rsa -in "$pki/sa.key" -pubout -out "$pki/sa.pub"
+  ) 2>/dev/null
+  cp "$workshop"/{ca,ca-key,apiserver,apiserver-key,admin,admin-key}.pem "$pki/"
+  cp "$dir/made/front-proxy-ca.crt" "$pki/front-proxy-ca.pem"
+  cp "$dir/made/front-proxy-client.crt" "$pki/front-proxy-client.pem"
+  cp "$dir/made/front-proxy-client.key" "$pki/front-proxy-client-key.pem"
+  rm -r "$dir/made"
+  chmod 0644 "$pki"/* "$workshop"/*
+  chmod 0600 "$pki"/*-key.pem "$pki/sa.key" "$workshop"/*-key.pem
+}

@@ -26,10 +26,11 @@ debian_mirror() {
 }
 
 cmd_prepare() {
-  local versions=()
+  local versions=() kube=0
   while (($#)); do
     case $1 in
       --etcd) versions+=("${2:?--etcd wants a version}"); shift 2 ;;
+      --kube) kube=1; shift ;;
       *) die "prepare: unknown argument $1" ;;
     esac
   done
@@ -39,6 +40,12 @@ cmd_prepare() {
   local version
   for version in "${versions[@]}"; do fetch_etcd "$version"; done
   host_image
+  if ((kube)); then
+    kube_binaries
+    nginx_root
+    cni_plugins
+    docker_seed
+  fi
 }
 
 install_packages() {
@@ -63,7 +70,7 @@ private_apt() {
   printf '%s [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
     deb "$(debian_mirror)" "$suite" deb-src "$(debian_mirror)" "$suite" >"$root/sources.list"
   "$1" -o "Dir::Etc::sourcelist=$root/sources.list" -o Dir::Etc::sourceparts=/dev/null \
-    -o "Dir::State::lists=$root/lists" -o "Dir::Cache=$root" -o APT::Sandbox::User=root -o Acquire::Retries=3 \
+    -o "Dir::State::lists=$root/lists" -o Dir::State::status=/dev/null -o "Dir::Cache=$root" -o APT::Sandbox::User=root -o Acquire::Retries=3 \
     -o 'Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false' -o Acquire::Languages=none -q "${@:2}"
 }
 
