@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2153  # ADDRESS and MASTERS are set by name_hosts
-# The etcd cluster: what a master's seed holds, waiting for health, data, the end-state check, the tarball.
+# The etcd cluster: what a master's seed holds, waiting for health, data, the tarball.
 
 etcd_names() {
   local host list=
@@ -89,45 +89,6 @@ seed_data() {
       printf '\n\n'
     } | lab_etcdctl txn --interactive=false >/dev/null
   done
-}
-
-cmd_check_etcd() {
-  load_env
-  local want=$1 bad=0 host members name urls address
-  members=$(lab_etcdctl member list -w json)
-  check() {
-    if [[ $2 == "$3" ]]; then
-      printf 'ok    %s: %s\n' "$1" "$2"
-    else
-      printf 'FAIL  %s: %s, should be %s\n' "$1" "${2:-nothing}" "$3"
-      bad=1
-    fi
-  }
-  check 'members' "$(jq '.members | length' <<<"$members")" "$want"
-  check 'voters' "$(jq '[.members[] | select(.isLearner != true)] | length' <<<"$members")" "$want"
-  while IFS=$'\t' read -r name urls <&3; do
-    address=$(address_of "$name")
-    check "$name peer URL" "$urls" "https://$address:2380"
-    check "$name health" "$(lab_etcdctl --endpoints "https://$address:2379" endpoint health 2>&1 | grep -c 'is healthy')" 1
-    check "$name seed keys" "$(lab_etcdctl --endpoints "https://$address:2379" get --prefix /seed/ --keys-only | grep -c /seed/)" 400
-    check "$name own name" "$(ssh_to "$address" "hostname; grep -o -- '--name [^ ]*' /etc/etcd/etcd.conf" | tr '\n' ' ')" "$name --name $name "
-    check "$name data directory" "$(ssh_to "$address" stat -c '%U:%G' /var/lib/etcd)" etcd:etcd
-    check "$name key modes" "$(ssh_to "$address" "stat -c '%a %U' /etc/etcd/ssl/*.key | sort -u")" '600 etcd'
-    check "$name unit" "$(ssh_to "$address" "systemctl is-active etcd; systemctl is-enabled etcd" | tr '\n' ' ')" 'active enabled '
-    for host in server peer client; do
-      check "$name $host certificate" "$(ssh_to "$address" cat "/etc/etcd/ssl/$host.crt" | certificate_covers "$want")" "$want addresses"
-    done
-  done 3< <(jq -r '.members[] | [.name, (.peerURLs | join(","))] | @tsv' <<<"$members" | sort)
-  return "$bad"
-}
-
-# How many of the members' addresses a certificate on stdin has as SANs, verified against the lab's CA.
-certificate_covers() {
-  local text certificate
-  certificate=$(cat)
-  openssl verify -CAfile "$LAB_STATE/etcd/ca.crt" <(printf '%s\n' "$certificate") >/dev/null 2>&1 || echo -n 'unverified, '
-  text=$(openssl x509 -noout -ext subjectAltName <<<"$certificate")
-  printf '%d addresses\n' "$(grep -o "$LAB_NET\.[0-9]*" <<<"$text" | sort -u | wc -l)"
 }
 
 cmd_tarball() {
