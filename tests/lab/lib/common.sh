@@ -69,12 +69,13 @@ dockerd_answers() { in_docker version --format '{{.Server.Version}}' >/dev/null;
 
 # A daemon of the lab's own: no bridge, no firewall rule and no forwarding on this machine; its networks are not routed anywhere.
 start_dockerd() {
+  mkdir -p "$LAB_RUN" "$LAB_CACHE/docker"
+  allow_watches
   if dockerd_pid >/dev/null; then
     wait_for 30 "the lab's dockerd" dockerd_answers
     return
   fi
   say "starting dockerd"
-  mkdir -p "$LAB_RUN" "$LAB_CACHE/docker"
   rm -f "$LAB_RUN/docker.pid"
   PATH=$PATH:/usr/sbin:/sbin setsid --fork dockerd \
     --data-root "$LAB_CACHE/docker" --exec-root "$LAB_RUN/exec" --pidfile "$LAB_RUN/docker.pid" \
@@ -86,6 +87,14 @@ start_dockerd() {
   }
 }
 
+# Every systemd and kubelet here counts against root's one inotify limit: at 128, kubelets die with "too many open files".
+LAB_WATCHES=/proc/sys/fs/inotify/max_user_instances
+allow_watches() {
+  (($(cat "$LAB_WATCHES") < 1024)) || return 0
+  cp "$LAB_WATCHES" "$LAB_RUN/watches"
+  echo 1024 >"$LAB_WATCHES"
+}
+
 stop_dockerd() {
   local pid
   if pid=$(dockerd_pid); then
@@ -93,5 +102,6 @@ stop_dockerd() {
     wait_for 30 "dockerd to stop" test ! -d "/proc/$pid"
     say "dockerd stopped"
   fi
+  [[ ! -f $LAB_RUN/watches ]] || cat "$LAB_RUN/watches" >"$LAB_WATCHES"
   rm -rf "$LAB_RUN"
 }
