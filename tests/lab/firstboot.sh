@@ -34,4 +34,4 @@ fi
 
 # A Kubernetes host's tree, then what it starts by itself.
 [ ! -d root ] || cp -a root/. /
-while read -r unit; do systemctl enable "$unit"; done <enable
+while read -r unit; do systemctl enable "$unit"; done <units

@@ -11,7 +11,7 @@ etcd_names() {
 seed_etcd() {
   local host=$1 seed=$2 address=${ADDRESS[$1]}
   mkdir -p "$seed/etcd/ssl" "$seed/bin"
-  echo etcd.service >>"$seed/enable"
+  echo etcd.service >>"$seed/units"
   cp "$(etcd_dir "$UP_ETCD")"/* "$seed/bin/"
   cp "$LAB_STATE"/etcd/{ca,client,peer,server}.{crt,key} "$seed/etcd/ssl/"
   cat >"$seed/etcd/etcd.conf" <<TEXT

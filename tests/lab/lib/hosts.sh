@@ -256,7 +256,7 @@ start_host() {
   cp "$LAB_STATE/id_ed25519.pub" "$seed/authorized_keys"
   cp "$LAB_HOME/firstboot.sh" "$seed/firstboot"
   echo "$role" >"$seed/role"
-  : >"$seed/enable"
+  : >"$seed/units"
   [[ $role != master ]] || seed_etcd "$host" "$seed"
   mkdir -p "$LAB_CACHE/volumes/$host"
   ((!UP_KUBE)) || seed_kube "$host" "$role" "$seed"

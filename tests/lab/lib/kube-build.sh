@@ -26,6 +26,7 @@ kube_binaries() {
   fi
   say "building Kubernetes $KUBE_VERSION (about ten minutes, once)"
   build_kube "$LAB_KUBE_BIN"
+  drop_older kube "${LAB_KUBE_BIN##*/}"
 }
 
 build_kube() {

@@ -9,7 +9,9 @@ CNI_PLUGINS=(loopback portmap host-local bandwidth tuning)
 # Sets LAB_NGINX, the tar of an image's root: Debian's nginx with its stream module, its libraries and a shell.
 nginx_root() {
   LAB_NGINX=$LAB_CACHE/nginx-$({ printf '%s\n' "${NGINX_PACKAGES[@]}"; declare -f build_nginx; } | hash_of).tar
-  [[ -f $LAB_NGINX ]] || build_nginx "$LAB_NGINX"
+  [[ ! -f $LAB_NGINX ]] || return 0
+  build_nginx "$LAB_NGINX"
+  drop_older nginx "${LAB_NGINX##*/}"
 }
 
 build_nginx() {
@@ -36,7 +38,9 @@ build_nginx() {
 # kubelet asks for it before it calls a node ready.
 cni_plugins() {
   LAB_CNI=$LAB_CACHE/cni-$({ printf '%s\n' "${CNI_PLUGINS[@]}"; declare -f build_cni; } | hash_of)
-  [[ -d $LAB_CNI ]] || build_cni "$LAB_CNI"
+  [[ ! -d $LAB_CNI ]] || return 0
+  build_cni "$LAB_CNI"
+  drop_older cni "${LAB_CNI##*/}"
 }
 
 build_cni() {
@@ -77,7 +81,7 @@ docker_seed() {
   LAB_DOCKER_SEED=$LAB_CACHE/docker-seed-$hash
   if [[ ! -d $LAB_DOCKER_SEED ]]; then
     build_docker_seed "$LAB_DOCKER_SEED"
-    find "$LAB_CACHE" -maxdepth 1 -name 'docker-seed-*' ! -name "docker-seed-$hash" -exec rm -rf {} +
+    drop_older docker-seed "docker-seed-$hash"
   fi
 }
 

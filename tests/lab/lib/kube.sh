@@ -21,7 +21,7 @@ seed_kube() {
     worker) seed_kube_worker "$host" "$seed/root" ;;
     bare) return ;;
   esac
-  printf '%s\n' docker.service kubelet.service >>"$seed/enable"
+  printf '%s\n' docker.service kubelet.service >>"$seed/units"
 }
 
 lab_kubectl() { "$LAB_KUBE_BIN/kubectl" --kubeconfig "$LAB_STATE/kube/admin.conf" "$@"; }

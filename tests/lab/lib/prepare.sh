@@ -35,6 +35,7 @@ cmd_prepare() {
     esac
   done
   ((${#versions[@]})) || versions=(3.4.23 3.3.25 3.5.16)
+  rm -rf "$LAB_CACHE"/tmp.*
   install_packages
   start_dockerd
   local version
@@ -58,6 +59,11 @@ install_packages() {
   apt-get update -q >/dev/null
   DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${LAB_PACKAGES[@]}" >/dev/null 2>&1 ||
     die "apt-get install ${LAB_PACKAGES[*]} failed"
+}
+
+# drop_older KIND CURRENT: what an older version of these scripts built.
+drop_older() {
+  find "$LAB_CACHE" -maxdepth 1 -name "$1-*" ! -name "$2" -exec rm -rf {} +
 }
 
 hash_of() { sha256sum | cut -c1-12; }
@@ -117,11 +123,15 @@ host_image() {
   if [[ ! -f $tar ]]; then
     say "building the host image (a few minutes, once)"
     build_host_root "$tar"
-    find "$LAB_CACHE" -maxdepth 1 -name 'host-*.tar' ! -name "host-$hash.tar" -delete
+    drop_older host "host-$hash.tar"
   fi
   say "importing the host image"
   in_docker import --change 'CMD ["/usr/local/sbin/lab-init"]' --change 'ENV container=docker' \
     "$tar" "$LAB_IMAGE" >/dev/null
+  # Older ones go, unless a lab still runs on them.
+  in_docker images --format '{{.Repository}}:{{.Tag}}' banister-lab-host | grep -vxF "$LAB_IMAGE" | while read -r old; do
+    in_docker rmi "$old" >/dev/null 2>&1 || true
+  done
 }
 
 build_host_root() {
