@@ -300,7 +300,7 @@ impl TlsClient {
 }
 
 /// Seconds since the epoch, by this machine's clock.
-pub(super) fn now() -> i64 {
+pub(in crate::remote) fn now() -> i64 {
     time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
