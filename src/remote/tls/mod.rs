@@ -1,4 +1,4 @@
-//! TLS over a [`BoxStream`](super::BoxStream): who is served there, whether it holds, and small HTTPS requests.
+//! TLS over a [`BoxStream`]: who is served there, whether it holds, and small HTTPS requests.
 //!
 //! Every use of TLS in this program goes through [`TlsClient`], so that ring is the one provider, every wait has a deadline,
 //! and a refusal is said in words an engineer can act on, whoever refused whom.
