@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration, time::SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{StreamExt as _, stream};
+use futures::{FutureExt as _, StreamExt as _, stream};
 use secrecy::zeroize::Zeroize as _;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -54,10 +54,10 @@ pub async fn survey(
     etcd: &dyn EtcdLook,
     progress: UnboundedSender<SurveyProgress>,
 ) -> Observed {
-    let hosts = stream::iter(cluster.hosts())
-        .map(|node| survey_host(cluster, node, remote.as_ref(), Some(&progress)))
-        .buffered(SIDE_BY_SIDE)
-        .collect::<Vec<_>>();
+    // Boxed first: a closure over two lifetimes is not general enough for a spawned task.
+    let looks: Vec<_> =
+        cluster.hosts().map(|node| survey_host(cluster, node, remote.as_ref(), Some(&progress)).boxed()).collect();
+    let hosts = stream::iter(looks).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
     let (hosts, etcd) = tokio::join!(hosts, look_at_etcd(etcd, ETCD_DEADLINE, &progress));
     let findings = findings(cluster, &hosts, &etcd, now());
     Observed { hosts, etcd, findings }
