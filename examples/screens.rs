@@ -4,7 +4,6 @@
 //! them). `NO_COLOR` and the locale are heeded.
 
 #[path = "../tests/ui/fixtures.rs"]
-#[expect(dead_code, reason = "the tests use more of it")]
 mod fixtures;
 
 use std::{
