@@ -23,7 +23,7 @@ use crate::{
 pub const SIDE_BY_SIDE: usize = 16;
 
 /// Most time the members are waited for; each call to a member has its own, shorter deadline.
-const ETCD_DEADLINE: Duration = Duration::from_secs(60);
+const ETCD_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Status of an operation whose file or program does not exist, see [`Op::ReadFile`].
 const NOT_THERE: u32 = 44;

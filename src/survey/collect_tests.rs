@@ -36,8 +36,9 @@ impl Hosts {
         let file = |path: &Path| self.files.get(path).map_or((44, Vec::new()), |bytes| (0, bytes.clone()));
         match op {
             Op::Facts { space, .. } => {
-                let entries = space.iter().map(|p| format!("entries=4 {}\n", p.display())).collect::<String>();
-                (0, format!("clock=1700000000.000000000\nuid=0\nhostname=h\n{entries}end=1\n").into_bytes())
+                let entries: Vec<_> = space.iter().map(|p| format!("entries=4 {}", p.display())).collect();
+                let entries = entries.join("\n");
+                (0, format!("clock=1700000000.000000000\nuid=0\nhostname=h\n{entries}\nend=1\n").into_bytes())
             }
             Op::ReadFile { path } | Op::ReadSecret { path } => file(path),
             Op::UnitState { .. } => (0, b"LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n".into()),

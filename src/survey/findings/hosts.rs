@@ -5,7 +5,10 @@ use std::path::Path;
 use super::{View, block, finding, info, warn};
 use crate::{
     cluster::{BinarySource, FirewallChoice, Node, Role},
-    remote::{RemoteError, etcd::Version},
+    remote::{
+        RemoteError,
+        etcd::{Membership, Version},
+    },
     survey::{Facts, Finding, Severity, collect::needed_programs, show::bytes},
 };
 
@@ -103,7 +106,8 @@ fn programs(view: &View<'_>, node: &Node, facts: &Facts, out: &mut Vec<Finding>)
     let mut missing = needed_programs(view.cluster, node.role);
     let etcdutl = view.cluster.etcd.bin.join("etcdutl").display().to_string();
     // `etcdctl snapshot status` went away in 3.6.
-    if node.role == Role::Original && view.etcd.and_then(|e| e.lowest_version()).is_some_and(|v| v >= Version(3, 6, 0))
+    if node.role == Role::Original
+        && view.etcd.and_then(Membership::lowest_version).is_some_and(|v| v >= Version(3, 6, 0))
     {
         missing.push(etcdutl);
     }
@@ -175,7 +179,7 @@ fn space(view: &View<'_>, node: &Node, facts: &Facts, version: Option<&str>, out
             if !view.serves(node) {
                 needs.push((&layout.data, db.saturating_mul(3) + 256 * MIB, "the database, its log and a snapshot"));
             }
-            let lowest = view.etcd.and_then(|e| e.lowest_version());
+            let lowest = view.etcd.and_then(Membership::lowest_version);
             if lowest.is_none() || version.and_then(Version::parse) != lowest {
                 needs.push((&layout.bin, 100 * MIB, "etcd's programs"));
             }

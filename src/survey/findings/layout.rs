@@ -3,7 +3,7 @@
 use super::{View, block, finding, info, warn};
 use crate::{
     cluster::{Node, Role},
-    remote::etcd::{Member, Version},
+    remote::etcd::{Member, Membership, Version},
     survey::{EtcdOnHost, Finding, HostSeen, Severity},
 };
 
@@ -124,7 +124,7 @@ fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding
 /// The value of `--name=value`, `--name value`, a bare `--name` (empty) or `ETCD_NAME=value`; comment lines do not count.
 fn option(text: &str, name: &str) -> Option<String> {
     let variable = format!("ETCD_{}", name.to_uppercase().replace('-', "_"));
-    let lines: String = text.lines().filter(|l| !l.trim_start().starts_with('#')).map(|l| format!("{l}\n")).collect();
+    let lines = text.lines().filter(|l| !l.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n");
     let separators = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\');
     let mut words = lines.split(separators).filter(|w| !w.is_empty()).peekable();
     let mut found = None;
@@ -163,7 +163,7 @@ fn joiner(view: &View<'_>, node: &Node, seen: &HostSeen, etcd: &EtcdOnHost, out:
     let member = view.member(node);
     listeners(view, node, seen, etcd, member, out);
     old_data(view, node, etcd, member, out);
-    let wanted = view.etcd.and_then(|e| e.lowest_version());
+    let wanted = view.etcd.and_then(Membership::lowest_version);
     if let (Some(disk), Some(wanted)) = (etcd.version.as_deref(), wanted)
         && Version::parse(disk) != Some(wanted)
     {
@@ -230,7 +230,7 @@ fn old_data(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, member: Option<&Mem
     out.push(finding(
         severity,
         Some(node),
-        format!("{data} is not empty ({entries} entries)"),
+        format!("{data} is not empty ({entries} entr{})", if entries == 1 { "y" } else { "ies" }),
         why.into(),
         format!("Find out whose data it is, then move it away: `mv {data} {data}.old-$(date +%F)`."),
     ));
@@ -317,7 +317,7 @@ mod tests {
     fn old_data_on_a_joiner_that_is_no_member_blocks() {
         let mut base = Base::healthy();
         base.on("master04").data_entries = Some(1);
-        let found = base.only(Severity::Block, "/var/lib/etcd is not empty (1 entries)");
+        let found = base.only(Severity::Block, "/var/lib/etcd is not empty (1 entry)");
         assert!(found.remedy.contains("mv /var/lib/etcd"));
         base.on("master04").data_entries = Some(0);
         base.assert_quiet();
