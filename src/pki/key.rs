@@ -93,7 +93,12 @@ impl PrivateKey {
         Zeroizing::new(self.pem.expose_secret().to_vec())
     }
 
-    /// Signs and says by which algorithm (the inside of its `AlgorithmIdentifier`): SHA-256, or SHA-384 for P-384.
+    /// What rustls signs handshakes with.
+    pub(crate) fn signing_key(&self) -> Arc<dyn SigningKey> {
+        Arc::clone(&self.signer)
+    }
+
+    /// How it signs: the scheme and the content of its `AlgorithmIdentifier`; SHA-256, or SHA-384 for P-384.
     pub(super) fn algorithm(&self) -> Result<(SignatureScheme, AlgorithmIdentifier), PkiError> {
         let offered = [
             (SignatureScheme::RSA_PKCS1_SHA256, alg_id::RSA_PKCS1_SHA256),

@@ -20,6 +20,8 @@ pub mod etcd;
 pub mod facts;
 pub mod op;
 pub mod shell;
+pub mod ssh;
+pub mod tls;
 
 pub use op::{Content, Op, SecretBytes};
 

@@ -192,6 +192,11 @@ pub enum Op {
         /// Which directory.
         dir: PathBuf,
     },
+    /// Names of the entries of a directory, one a line; empty when there is none.
+    ListDir {
+        /// Which directory.
+        dir: PathBuf,
+    },
     /// `systemctl show`: `ActiveState=…`, `SubState=…`, `MainPID=…`, `NRestarts=…`, `UnitFileState=…`, `Result=…`, `LoadState=…`.
     UnitState {
         /// Unit name without `.service`.
@@ -276,7 +281,7 @@ pub enum Op {
         to: PathBuf,
     },
     /// Puts a file back from its backup (atomically, owner and mode with it); removes the file where the backup says
-    /// there was none.
+    /// there was none. Status 44 when there is no backup: the file was never changed.
     RestoreFile {
         /// Which file.
         path: PathBuf,
@@ -287,6 +292,8 @@ pub enum Op {
     BackupTrees {
         /// What to copy; those that do not exist are left out.
         from: Vec<PathBuf>,
+        /// A directory below them that is left out: a live database is not copied file by file.
+        except: PathBuf,
         /// Where to.
         to: PathBuf,
     },
@@ -325,8 +332,15 @@ pub enum Op {
     FirewallOn {
         /// Whether firewalld ran before.
         firewalld: bool,
+        /// Whether ufw was active before.
+        ufw: bool,
         /// Whether SELinux enforced before.
         selinux: bool,
+    },
+    /// Those of the ports that a running firewalld or ufw does not let through yet, one a line.
+    PortsMissing {
+        /// Which ports.
+        ports: Vec<u16>,
     },
     /// Opens TCP ports, now and after a reboot, by whichever of firewalld and ufw is there.
     OpenPorts {
@@ -355,7 +369,7 @@ pub enum Op {
         path: PathBuf,
     },
     /// Restores the snapshot into a scratch directory with the cluster's own binary (which checks the appended sha256),
-    /// prints the restored database's size, and removes the scratch directory whatever happens.
+    /// prints the status of the restored database like [`Op::SnapshotStatus`], and removes the scratch directory whatever happens.
     SnapshotTrial {
         /// Directory of etcdctl / etcdutl.
         bin: PathBuf,
@@ -365,7 +379,8 @@ pub enum Op {
         scratch: PathBuf,
     },
     /// Runs a lone etcd on this host's own ports and certificates, with a scratch data directory and its own token, until
-    /// the channel closes: what a handshake is rehearsed against. Says `rehearsal ready` on standard error once it listens.
+    /// the channel closes: what a handshake is rehearsed against. Its log's last lines come on
+    /// standard error when it ends.
     RehearsalEtcd {
         /// Directory of `etcd`.
         bin: PathBuf,
@@ -396,6 +411,8 @@ impl Op {
                 | Self::ReadSecret { .. }
                 | Self::Stat { .. }
                 | Self::ListTree { .. }
+                | Self::ListDir { .. }
+                | Self::PortsMissing { .. }
                 | Self::UnitState { .. }
                 | Self::UnitLog { .. }
                 | Self::FollowLog { .. }
@@ -423,6 +440,7 @@ impl Op {
             Self::ReadFile { path } => format!("read {}", path.display()),
             Self::ReadSecret { path } => format!("read {} (into memory only)", path.display()),
             Self::Stat { paths } => format!("stat {}", list(paths)),
+            Self::ListDir { dir } => format!("names in {}", dir.display()),
             Self::ListTree { dir } => format!("list {}", dir.display()),
             Self::UnitState { unit } => format!("state of {unit}.service"),
             Self::UnitLog { unit, lines } => format!("last {lines} lines of {unit}.service"),
@@ -436,7 +454,7 @@ impl Op {
             Self::RemoveEmptyDir { path } => format!("remove {} if empty", path.display()),
             Self::SetAside { dir, to } => format!("move what lies in {} to {}", dir.display(), to.display()),
             Self::RestoreFile { path, backup } => format!("put {} back from {}", path.display(), backup.display()),
-            Self::BackupTrees { from, to } => format!("copy {} to {} with checksums", list(from), to.display()),
+            Self::BackupTrees { from, to, .. } => format!("copy {} to {} with checksums", list(from), to.display()),
             Self::Systemctl { verb, unit } => format!("systemctl {} {unit}.service", verb.word()),
             Self::DaemonReload => "systemctl daemon-reload".into(),
             Self::SetHostname { name } => format!("set hostname to {name}"),
@@ -444,6 +462,7 @@ impl Op {
             Self::RemoveUser { name } => format!("remove user {name}"),
             Self::FirewallOff => "firewalld and SELinux off".into(),
             Self::FirewallOn { .. } => "firewalld and SELinux as they were".into(),
+            Self::PortsMissing { ports } => format!("which of TCP ports {} are closed", join(ports)),
             Self::OpenPorts { ports } => format!("open TCP ports {}", join(ports)),
             Self::ClosePorts { ports } => format!("close TCP ports {}", join(ports)),
             Self::SnapshotSave { path, .. } => format!("etcdctl snapshot save {}", path.display()),

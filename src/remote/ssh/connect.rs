@@ -1,0 +1,279 @@
+//! From nothing to a logged-in session: TCP (or a bastion's tunnel), handshake, host key, login; each with a deadline.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use russh::{
+    Error, SshId,
+    client::{Config, connect_stream},
+    keys::PublicKey,
+};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    time::timeout,
+};
+
+use crate::remote::{BoxStream, RemoteError};
+
+use super::{
+    ConnectState, Connected,
+    auth::{Login, Stop},
+    endpoint::{Endpoint, Shared},
+    handler::{Client, Noticed},
+    hostkey::{self, Records, Shown, Verdict},
+    session::{NotOpened, Session},
+    settings::Resolved,
+    stall::Unstalled,
+};
+
+/// Most time for a TCP connection.
+const TCP: Duration = Duration::from_secs(5);
+/// Most time for the handshake that follows.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Silence after which the host is asked for a sign of life; three unanswered ones end the session.
+const KEEPALIVE: Duration = Duration::from_secs(1);
+const KEEPALIVES: usize = 3;
+/// How long a host may take no bytes at all.
+const STALL: Duration = Duration::from_secs(8);
+/// What may wait unread in a bastion's tunnel: more than all windows of the session inside it.
+const TUNNEL: usize = 64 << 20;
+/// Dials until a person's answers (host key, passphrase) have all been given.
+const DIALS: usize = 4;
+
+/// One dial's end, where it is not an error.
+enum Attempt {
+    In(Box<Session>),
+    /// The key is unknown and nobody has been asked yet.
+    Ask(PublicKey),
+    /// The host hung up while a person was typing; the answers are remembered.
+    Again,
+}
+
+/// Connects and logs in. Asks a person about an unknown host key between two dials, so that no host waits with an open
+/// connection for it.
+pub(super) async fn open(shared: &Shared, to: &Endpoint) -> Result<Session, RemoteError> {
+    let settings = to.resolved(shared).await?;
+    let started = Instant::now();
+    for _ in 0..DIALS {
+        match attempt(shared, to, settings, started).await? {
+            Attempt::In(session) => return Ok(*session),
+            Attempt::Ask(key) => ask(shared, to, settings, &key).await?,
+            Attempt::Again => {}
+        }
+    }
+    Err(RemoteError::Auth {
+        host: to.name.clone(),
+        user: settings.user.clone(),
+        why: "the host hung up while it waited for answers; answer sooner, or load the key with `ssh-add`".into(),
+    })
+}
+
+/// The name the host's key is recorded under, with its port.
+fn recorded(settings: &Resolved) -> (&str, u16) {
+    // As ssh does it, an alias stands for host and port.
+    settings.alias.as_deref().map_or((&settings.host, settings.port), |alias| (alias, 22))
+}
+
+async fn attempt(
+    shared: &Shared,
+    to: &Endpoint,
+    settings: &Resolved,
+    started: Instant,
+) -> Result<Attempt, RemoteError> {
+    let (name, port) = recorded(settings);
+    let records =
+        Records::read(&settings.known_hosts, name, port).map_err(|why| to.unexpected("checking the host key", why))?;
+    let authority = records.only_authority().cloned();
+    let (stream, via) = transport(shared, to, settings).await?;
+    let noticed = Arc::new(Noticed::default());
+    let mut config = Config {
+        client_id: SshId::Standard(concat!("SSH-2.0-banister_", env!("CARGO_PKG_VERSION")).into()),
+        keepalive_interval: Some(KEEPALIVE),
+        keepalive_max: KEEPALIVES,
+        ..Config::default()
+    };
+    config.preferred.key = records.algorithms().into();
+    let accepted = {
+        let all = shared.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let name = hostkey::record_name(name, port);
+        all.iter().filter(|(n, _, yes)| *yes && *n == name).map(|(_, key, _)| key.clone()).collect()
+    };
+    let client = Client { records, accepted, noticed: noticed.clone() };
+    let shaken = timeout(HANDSHAKE, connect_stream(Arc::new(config), Unstalled::new(stream, STALL), client)).await;
+    let mut handle = match (shaken, noticed.key()) {
+        (Ok(Ok(handle)), _) => handle,
+        (_, Some((key, Verdict::Unknown))) => {
+            if let Some(place) = authority {
+                let why = format!(
+                    "{} line {} vouches for it by @cert-authority, which banister cannot check; add the host's own key ({}) there",
+                    place.file.display(),
+                    place.line,
+                    Shown::of(&key).fingerprint
+                );
+                return Err(to.unexpected("checking the host key", why));
+            }
+            return Ok(Attempt::Ask(key));
+        }
+        (_, Some((key, Verdict::Changed(place)))) => {
+            return Err(RemoteError::ChangedHostKey {
+                host: to.name.clone(),
+                fingerprint: Shown::of(&key).fingerprint,
+                known_hosts: place.file.display().to_string(),
+                line: place.line,
+            });
+        }
+        (Err(_), _) => {
+            return Err(unreachable(to, settings, format!("no SSH handshake within {} s", HANDSHAKE.as_secs())));
+        }
+        (Ok(Err(e)), _) => return Err(unreachable(to, settings, handshake_words(&e))),
+    };
+    shared.tell(&to.name, ConnectState::LoggingIn { user: settings.user.clone() });
+    let login = Login::new(&mut handle, &to.name, settings, &shared.keys, &shared.questions, &to.answers);
+    match login.run().await {
+        Ok(method) => {
+            let host_key = noticed.key().map(|(key, _)| Shown::of(&key).fingerprint).unwrap_or_default();
+            let facts = Connected {
+                address: settings.address(),
+                user: settings.user.clone(),
+                method,
+                host_key,
+                via,
+                took: started.elapsed(),
+            };
+            Ok(Attempt::In(Box::new(Session::new(handle, noticed, facts))))
+        }
+        Err(Stop::Impatient) => Ok(Attempt::Again),
+        Err(Stop::Refused(why)) => {
+            // "Too many authentication failures" says more than a closed connection.
+            let why =
+                noticed.goodbye().filter(|_| handle.is_closed()).map_or(why.clone(), |bye| format!("{why} ({bye})"));
+            Err(RemoteError::Auth { host: to.name.clone(), user: settings.user.clone(), why })
+        }
+    }
+}
+
+fn unreachable(to: &Endpoint, settings: &Resolved, why: String) -> RemoteError {
+    RemoteError::Unreachable { host: to.name.clone(), address: settings.address(), why }
+}
+
+fn handshake_words(e: &Error) -> String {
+    match e {
+        Error::NoCommonAlgo { kind, theirs, .. } => {
+            format!("no common {kind:?} algorithm, it offers only {}", theirs.join(", "))
+        }
+        Error::Version => "what answers there is no sshd".into(),
+        Error::HUP | Error::Disconnect | Error::IO(_) => {
+            "the connection was closed before the handshake ended (MaxStartups, hosts.deny or a firewall?)".into()
+        }
+        other => format!("handshake failed: {other}"),
+    }
+}
+
+/// The byte stream to the host, and the bastion it goes through.
+async fn transport(
+    shared: &Shared,
+    to: &Endpoint,
+    settings: &Resolved,
+) -> Result<(BoxStream, Option<String>), RemoteError> {
+    let Some(bastion) = to.bastion(shared).await? else {
+        shared.tell(&to.name, ConnectState::Dialling { address: settings.address(), via: None });
+        let stream = tcp(&settings.host, settings.port).await.map_err(|why| unreachable(to, settings, why))?;
+        return Ok((Box::new(stream), None));
+    };
+    let via = bastion.name.to_string();
+    shared.tell(&to.name, ConnectState::Dialling { address: settings.address(), via: Some(via.clone()) });
+    for again in [true, false] {
+        // Boxed: a bastion may be behind a bastion.
+        let session = Box::pin(bastion.session(shared)).await?;
+        match session.open_tunnel(&settings.host, settings.port, TUNNEL).await {
+            Ok(tunnel) => return Ok((Box::new(tunnel), Some(via))),
+            Err(NotOpened::Gone) if again => session.give_up(),
+            Err(e) => return Err(unreachable(to, settings, format!("through bastion {via}: {}", tunnel_words(&e)))),
+        }
+    }
+    Err(unreachable(to, settings, format!("bastion {via} closes its connection at once")))
+}
+
+/// Why no tunnel opened, in words that end in what to do.
+pub(super) fn tunnel_words(e: &NotOpened) -> String {
+    use russh::ChannelOpenFailure as Code;
+    match e {
+        NotOpened::Gone => "the ssh connection was lost; try again".into(),
+        NotOpened::Slow => {
+            format!("no answer within {} s; check the address and the firewalls", super::session::OPEN.as_secs())
+        }
+        NotOpened::Refused(Code::AdministrativelyProhibited, _) => {
+            "AllowTcpForwarding is off in sshd_config (or PermitOpen forbids this port); allow it and reload sshd"
+                .into()
+        }
+        NotOpened::Refused(Code::ConnectFailed, words) if words.is_empty() => {
+            "the connection failed; check that something listens there".into()
+        }
+        NotOpened::Refused(Code::ConnectFailed, words) => {
+            format!("{}; check that something listens there and that no firewall is in between", words.to_lowercase())
+        }
+        NotOpened::Refused(code, words) => format!("sshd refused ({code:?} {words}); look at its log"),
+    }
+}
+
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
+    let connecting = async {
+        let mut last = None;
+        for address in lookup_host((host, port)).await.map_err(|e| format!("its name leads nowhere ({e})"))? {
+            match TcpStream::connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(e) => last = Some(e),
+            }
+        }
+        Err(last.map_or_else(|| "its name has no address".to_owned(), |e| words(&e)))
+    };
+    let stream = timeout(TCP, connecting).await.map_err(|_| format!("no answer within {} s", TCP.as_secs()))??;
+    // Small packets that wait for one another would make every operation feel slow.
+    let _ = stream.set_nodelay(true);
+    Ok(stream)
+}
+
+fn words(e: &std::io::Error) -> String {
+    match e.kind() {
+        std::io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        std::io::ErrorKind::HostUnreachable => "no route to the host".into(),
+        std::io::ErrorKind::NetworkUnreachable => "no route to its network".into(),
+        _ => e.to_string(),
+    }
+}
+
+/// Asks about an unknown host key and records a yes.
+async fn ask(shared: &Shared, to: &Endpoint, settings: &Resolved, key: &PublicKey) -> Result<(), RemoteError> {
+    let shown = Shown::of(key);
+    let (host, port) = recorded(settings);
+    let name = hostkey::record_name(host, port);
+    let file = settings.known_hosts.first();
+    // Several hosts may share a name and key (one bastion): the first answer is everybody's.
+    let settled = || shared.verdict(&name, key);
+    let before = settled();
+    let yes = match before {
+        Some(answer) => answer,
+        None => {
+            shared.tell(&to.name, ConnectState::HostKey { fingerprint: shown.fingerprint.clone() });
+            shared.questions.host_key(&to.name, &settings.address(), &shown, settled).await
+        }
+    };
+    if settled().is_none() {
+        if yes && let Some(file) = file {
+            hostkey::learn(file, host, port, key).map_err(|why| to.unexpected("recording the host key", why))?;
+        }
+        let mut all = shared.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.push((name, key.clone(), yes));
+    }
+    if yes {
+        return Ok(());
+    }
+    Err(RemoteError::UnknownHostKey {
+        host: to.name.clone(),
+        fingerprint: shown.fingerprint,
+        key_type: shown.key_type,
+        known_hosts: file.map_or_else(|| "known_hosts".into(), |f| f.display().to_string()),
+    })
+}

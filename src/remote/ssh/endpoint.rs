@@ -1,0 +1,332 @@
+//! One place to log in to: its settled settings, its sessions, what is known of its shell.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio::{
+    sync::{Mutex, OnceCell, OwnedSemaphorePermit, Semaphore, mpsc::UnboundedSender},
+    time::timeout,
+};
+
+use russh::keys::PublicKey;
+
+use crate::{
+    cluster::{HostName, Node, SshSettings},
+    remote::{Output, RemoteError, Stdin, Stdout, clean},
+};
+
+use super::{
+    ConnectState,
+    ask::Questions,
+    auth::Answers,
+    connect,
+    door::{self, Door, Probed, Rights},
+    exec::{self, Fault, Job},
+    keys::KeyFiles,
+    session::{Lane, NotOpened, Session},
+    settings::{self, Environment, Jump, Resolved},
+};
+
+/// Bulk streams of one host at one time; each has a session of its own, so that none stalls another.
+const BULK: usize = 3;
+/// Bastions behind bastions: more than this is a loop in somebody's settings.
+const DEEPEST: usize = 8;
+/// Most time the harmless first script may take.
+const PROBE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// What all endpoints share.
+pub(super) struct Shared {
+    /// The surroundings.
+    pub env: Environment,
+    /// The cluster file's settings for all hosts, used for bastions too.
+    pub all: SshSettings,
+    /// The person.
+    pub questions: Arc<Questions>,
+    /// The key files.
+    pub keys: KeyFiles,
+    /// Bastions by the chain that leads to them.
+    pub bastions: Mutex<HashMap<String, Arc<Endpoint>>>,
+    /// What a person said of unknown host keys in this run, by the name they are recorded under.
+    pub verdicts: std::sync::Mutex<Vec<(String, PublicKey, bool)>>,
+    /// Gets the progress.
+    pub progress: Option<UnboundedSender<(HostName, ConnectState)>>,
+}
+
+impl Shared {
+    /// Tells how far a host is.
+    pub fn tell(&self, host: &HostName, state: ConnectState) {
+        if let Some(progress) = &self.progress {
+            // Nobody listening is fine.
+            let _ = progress.send((host.clone(), state));
+        }
+    }
+
+    /// What a person said of that key for that name.
+    pub fn verdict(&self, name: &str, key: &PublicKey) -> Option<bool> {
+        let all = self.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.iter().find(|(n, k, _)| n == name && k.key_data() == key.key_data()).map(|(_, _, yes)| *yes)
+    }
+}
+
+/// Where an endpoint's settings come from.
+enum Source {
+    Node(Box<Node>, SshSettings),
+    Jump(Jump),
+}
+
+/// One place to log in to.
+pub(super) struct Endpoint {
+    /// As the operator calls it.
+    pub name: HostName,
+    /// What was answered there.
+    pub answers: Answers,
+    source: Source,
+    through: Option<Arc<Endpoint>>,
+    depth: usize,
+    resolved: OnceCell<Resolved>,
+    door: OnceCell<Door>,
+    control: Lane,
+    bulk_places: Arc<Semaphore>,
+    bulk_idle: std::sync::Mutex<Vec<Arc<Session>>>,
+}
+
+/// A session to run one job on.
+struct Lease {
+    session: Arc<Session>,
+    /// Its place among the session's channels, or among the bulk sessions.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Endpoint {
+    /// A node of the cluster file; `own` is what holds for it there.
+    pub fn node(node: &Node, own: SshSettings) -> Self {
+        Self::new(node.name.clone(), Source::Node(Box::new(node.clone()), own), None, 0)
+    }
+
+    fn new(name: HostName, source: Source, through: Option<Arc<Self>>, depth: usize) -> Self {
+        Self {
+            name,
+            answers: Answers::default(),
+            source,
+            through,
+            depth,
+            resolved: OnceCell::new(),
+            door: OnceCell::new(),
+            control: Lane::default(),
+            bulk_places: Arc::new(Semaphore::new(BULK)),
+            bulk_idle: std::sync::Mutex::default(),
+        }
+    }
+
+    /// An error about this host that has no case of its own.
+    pub fn unexpected(&self, what: impl Into<String>, why: impl Into<String>) -> RemoteError {
+        RemoteError::Unexpected { host: self.name.clone(), what: what.into(), why: why.into() }
+    }
+
+    /// The settled settings.
+    pub async fn resolved(&self, shared: &Shared) -> Result<&Resolved, RemoteError> {
+        let settle = async {
+            match &self.source {
+                Source::Node(node, own) => settings::for_node(&shared.env, node, own).await,
+                Source::Jump(jump) => settings::for_jump(&shared.env, jump, &shared.all).await,
+            }
+        };
+        self.resolved.get_or_try_init(|| settle).await.map_err(|why| self.unexpected("ssh settings", why))
+    }
+
+    /// The bastion this host is reached through, if any.
+    pub async fn bastion(&self, shared: &Shared) -> Result<Option<Arc<Self>>, RemoteError> {
+        if let Some(through) = &self.through {
+            return Ok(Some(through.clone()));
+        }
+        let jumps = &self.resolved(shared).await?.jumps;
+        if !jumps.is_empty() && self.depth >= DEEPEST {
+            return Err(
+                self.unexpected("ssh settings", "bastions lead in a circle; mend ProxyJump in your ssh settings")
+            );
+        }
+        let mut known = shared.bastions.lock().await;
+        let (mut chain, mut through) = (String::new(), None);
+        for (hop, text) in jumps.iter().enumerate() {
+            let jump = Jump::parse(text).map_err(|why| self.unexpected("ssh settings", why))?;
+            chain = format!("{chain},{text}");
+            let depth = self.depth + 1 + hop;
+            let name = HostName::new(&jump.host);
+            let endpoint = known
+                .entry(chain.clone())
+                .or_insert_with(|| Arc::new(Self::new(name, Source::Jump(jump), through.take(), depth)));
+            through = Some(endpoint.clone());
+        }
+        Ok(through)
+    }
+
+    /// The control session, dialled if need be.
+    pub async fn session(&self, shared: &Shared) -> Result<Arc<Session>, RemoteError> {
+        self.control.get(connect::open(shared, self)).await
+    }
+
+    async fn lease(&self, shared: &Shared, bulk: bool) -> Result<Lease, RemoteError> {
+        if !bulk {
+            let session = self.session(shared).await?;
+            let place = session.place().await;
+            return Ok(Lease { session, _place: place });
+        }
+        let place = self.bulk_places.clone().acquire_owned().await.ok();
+        // The control session goes first, so that a dead host is dialled once for all and not once per stream.
+        self.session(shared).await?;
+        let idle = self.idle().pop();
+        let session = match idle.filter(|s| s.alive()) {
+            Some(session) => session,
+            None => Arc::new(connect::open(shared, self).await?),
+        };
+        Ok(Lease { session, _place: place })
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Session>>> {
+        self.bulk_idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Runs a job on the control session, or with `bulk` on one of its own. A session found dead before the job began is
+    /// dialled again, once.
+    pub async fn run(&self, shared: &Shared, what: &str, job: Job, bulk: bool) -> Result<Output, RemoteError> {
+        let mut again = true;
+        let (lease, channel) = loop {
+            let lease = self.lease(shared, bulk).await?;
+            match lease.session.open_exec().await {
+                Ok(channel) => break (lease, channel),
+                Err(NotOpened::Gone) if again => {
+                    again = false;
+                    lease.session.give_up();
+                }
+                Err(e) => return Err(self.not_opened(what, &e)),
+            }
+        };
+        let result = exec::run(channel, job).await;
+        if bulk && lease.session.alive() {
+            self.idle().push(lease.session.clone());
+        }
+        result.map_err(|fault| match fault {
+            Fault::Lost => RemoteError::Lost { host: self.name.clone(), what: what.to_owned() },
+            Fault::Broken(why) => self.unexpected(what, why),
+        })
+    }
+
+    fn not_opened(&self, what: &str, why: &NotOpened) -> RemoteError {
+        match why {
+            NotOpened::Gone => RemoteError::Unreachable {
+                host: self.name.clone(),
+                address: "its ssh session".into(),
+                why: "the connection closed as soon as it was used".into(),
+            },
+            NotOpened::Refused(code, words) => self.unexpected(
+                what,
+                format!("sshd opened no channel ({code:?} {words}); look at MaxSessions in its sshd_config"),
+            ),
+            NotOpened::Slow => RemoteError::Timeout {
+                host: self.name.clone(),
+                what: format!("opening a channel for: {what}"),
+                seconds: super::session::OPEN.as_secs(),
+            },
+        }
+    }
+
+    /// How scripts run here; found out at the first use.
+    pub async fn door(&self, shared: &Shared) -> Result<&Door, RemoteError> {
+        self.door.get_or_try_init(|| self.find_door(shared)).await
+    }
+
+    async fn try_door(&self, shared: &Shared, door: &Door, script: &str) -> Result<Output, RemoteError> {
+        let what = "trying the login shell";
+        let job = Job {
+            command: door.command(script).map_err(|why| self.unexpected(what, why))?,
+            first: door.preamble().into_iter().collect(),
+            stdin: Stdin::Empty,
+            keep_open: false,
+            stdout: Stdout::Capture,
+            shared_session: true,
+            lines: None,
+        };
+        timeout(PROBE_DEADLINE, self.run(shared, what, job, false)).await.unwrap_or_else(|_| {
+            let seconds = PROBE_DEADLINE.as_secs();
+            Err(RemoteError::Timeout { host: self.name.clone(), what: what.into(), seconds })
+        })
+    }
+
+    async fn find_door(&self, shared: &Shared) -> Result<Door, RemoteError> {
+        let to = self.resolved(shared).await?;
+        let mut door = Door::default();
+        let mut output = self.try_door(shared, &door, door::PROBE).await?;
+        if door::probed(&output.text()) == Probed::Spoiled {
+            door.encoded = true;
+            output = self.try_door(shared, &door, door::PROBE).await?;
+        }
+        let uid = match door::probed(&output.text()) {
+            Probed::Clean(uid) => uid,
+            Probed::Noisy(noise) => {
+                let noise = clean::tail(&clean::text(&noise), 2);
+                return Err(self.unexpected(
+                    "trying the login shell",
+                    format!(
+                        "it prints `{noise}` before anything runs; make {}'s start-up files silent for ssh",
+                        to.user
+                    ),
+                ));
+            }
+            Probed::Spoiled => {
+                let said = clean::tail(&clean::text(&format!("{}\n{}", output.text(), output.stderr)), 3);
+                return Err(self.refused(
+                    to,
+                    format!("the login shell runs no commands (it says `{said}`); give {} a real shell", to.user),
+                ));
+            }
+        };
+        if to.sudo {
+            door.rights = self.sudo(shared, to, door.encoded).await?;
+        } else if uid != 0 {
+            return Err(self.refused(
+                to,
+                format!(
+                    "logged in, but {} is not root; set `sudo: true` under ssh in the cluster file, or log in as root",
+                    to.user
+                ),
+            ));
+        }
+        Ok(door)
+    }
+
+    async fn sudo(&self, shared: &Shared, to: &Resolved, encoded: bool) -> Result<Rights, RemoteError> {
+        let plain = Door { rights: Rights::Sudo, encoded };
+        let output = self.try_door(shared, &plain, door::PROBE).await?;
+        if door::probed(&output.text()) == Probed::Clean(0) {
+            return Ok(Rights::Sudo);
+        }
+        let said = clean::tail(&output.stderr, 2);
+        // Words of sudo itself, translated on some hosts: anything it says before a password is tried could mean one.
+        let hopeless = ["not found", "sudoers", "must have a tty", "not allowed"].iter().any(|w| said.contains(w));
+        if hopeless {
+            return Err(self.refused(
+                to,
+                format!("sudo refuses ({said}); let {} run /bin/sh by sudo without a terminal", to.user),
+            ));
+        }
+        for attempt in 0..door::ATTEMPTS {
+            let again = if attempt == 0 { "" } else { "wrong, once more: " };
+            let prompt = format!("{again}sudo password of {} on {}", to.user, self.name);
+            let Some(password) = shared.questions.secret(&prompt).await else {
+                return Err(self.refused(to, format!("sudo wants a password ({said}) and nobody gave it; allow NOPASSWD, or run banister at a terminal")));
+            };
+            let rights = Rights::SudoPassword(password);
+            let door = Door { rights: rights.clone(), encoded };
+            if door::probed(&self.try_door(shared, &door, door::PROBE).await?.text()) == Probed::Clean(0) {
+                return Ok(rights);
+            }
+        }
+        Err(self.refused(
+            to,
+            format!("sudo took none of {} passwords; check that {} may use sudo", door::ATTEMPTS, to.user),
+        ))
+    }
+
+    fn refused(&self, to: &Resolved, why: String) -> RemoteError {
+        RemoteError::Auth { host: self.name.clone(), user: to.user.clone(), why }
+    }
+}
