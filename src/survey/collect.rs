@@ -54,10 +54,10 @@ pub async fn survey(
     etcd: &dyn EtcdLook,
     progress: UnboundedSender<SurveyProgress>,
 ) -> Observed {
-    let hosts = stream::iter(cluster.hosts())
-        .map(|node| survey_host(cluster, node, remote.as_ref(), Some(&progress)))
-        .buffered(SIDE_BY_SIDE)
-        .collect::<Vec<_>>();
+    // Made before the stream: a closure inside it that borrows the node would keep the whole future off other threads.
+    let looks: Vec<_> =
+        cluster.hosts().map(|node| survey_host(cluster, node, remote.as_ref(), Some(&progress))).collect();
+    let hosts = stream::iter(looks).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
     let (hosts, etcd) = tokio::join!(hosts, look_at_etcd(etcd, ETCD_DEADLINE, &progress));
     let findings = findings(cluster, &hosts, &etcd, now());
     Observed { hosts, etcd, findings }
@@ -108,18 +108,19 @@ pub fn facts_op(cluster: &Cluster, node: &Node) -> Op {
     }
 }
 
-/// Programs chapters 1 and 2 cannot do without on a host of that role, by name or absolute path.
+/// Programs that the operations of chapters 1 and 2 ([`crate::remote::shell`]) cannot do without on a host of that role, by
+/// name or absolute path.
 pub fn needed_programs(cluster: &Cluster, role: Role) -> Vec<String> {
     let mut names: Vec<String> = match role {
         Role::Worker => return Vec::new(),
-        Role::Original | Role::Joiner => {
-            ["systemctl", "sha256sum", "tar", "stat", "find", "mktemp"].map(Into::into).into()
+        Role::Original => ["systemctl", "sha256sum", "stat", "find", "sed", "tar"].map(Into::into).into(),
+        Role::Joiner => {
+            let base = ["systemctl", "sha256sum", "stat", "find", "sed", "getent", "groupadd", "useradd", "runuser"];
+            base.map(Into::into).into()
         }
     };
-    match role {
-        Role::Original => names.extend(["etcd", "etcdctl"].map(|p| cluster.etcd.bin.join(p).display().to_string())),
-        Role::Joiner => names.push("useradd".into()),
-        Role::Worker => {}
+    if role == Role::Original {
+        names.extend(["etcd", "etcdctl"].map(|p| cluster.etcd.bin.join(p).display().to_string()));
     }
     if role == Role::Joiner && cluster.set_hostname {
         names.push("hostnamectl".into());
