@@ -59,11 +59,20 @@ fn without_advice(error: &RemoteError) -> String {
     let text = error.to_string();
     let text = text.strip_prefix(&format!("{}: ", error.host())).unwrap_or(&text);
     match error {
-        RemoteError::Unreachable { .. } | RemoteError::UnknownHostKey { .. } | RemoteError::ChangedHostKey { .. } => {
-            text.split("; ").next().unwrap_or(text).to_owned()
-        }
+        RemoteError::Unreachable { .. }
+        | RemoteError::UnknownHostKey { .. }
+        | RemoteError::ChangedHostKey { .. }
+        | RemoteError::Auth { .. } => text.split("; ").next().unwrap_or(text).to_owned(),
         _ => text.to_owned(),
     }
+}
+
+/// With a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+    let stop = if text.ends_with('.') { "" } else { "." };
+    first + chars.as_str() + stop
 }
 
 fn advice(error: &RemoteError) -> String {
@@ -77,9 +86,11 @@ fn advice(error: &RemoteError) -> String {
         RemoteError::ChangedHostKey { known_hosts, .. } => format!(
             "Find out whether the host was reinstalled. Only if so, remove its old key from {known_hosts} and add the new one."
         ),
-        RemoteError::Auth { .. } => {
-            "Log in by hand with the same user and key; then correct `ssh.user` and `ssh.identity` in the cluster file, or load the key into the agent.".into()
-        }
+        // It knows best what it tried.
+        RemoteError::Auth { why, .. } => match why.split_once("; ") {
+            Some((_, advice)) => sentence(advice),
+            None => "Log in by hand with the same user and key; then correct `ssh.user` and `ssh.identity` in the cluster file, or load the key into the agent.".into(),
+        },
         RemoteError::Lost { .. } | RemoteError::Timeout { .. } => {
             "Run the survey again; if it happens again, look at the host's load, disk and network.".into()
         }
@@ -319,6 +330,19 @@ mod tests {
         });
         let found = base.only(Severity::Block, "the host key has CHANGED");
         assert!(found.remedy.starts_with("Find out whether") && found.remedy.contains("/root/.ssh/known_hosts"));
+    }
+
+    #[test]
+    fn a_refused_login_passes_on_its_own_advice() {
+        let mut base = Base::healthy();
+        let refused =
+            |why: &str| RemoteError::Auth { host: HostName::new("master01"), user: "ops".into(), why: why.into() };
+        base.hosts[0].seen = Err(refused("not root; set `sudo: true` under ssh, or log in as root"));
+        let found = base.only(Severity::Block, "login as ops refused: not root");
+        assert!(!found.what.contains("sudo"), "{}", found.what);
+        assert_eq!(found.remedy, "Set `sudo: true` under ssh, or log in as root.");
+        base.hosts[0].seen = Err(refused("no key was accepted"));
+        assert!(base.only(Severity::Block, "no key was accepted").remedy.contains("ssh.identity"));
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! etcd as it lies on each host: unit, configuration, programs, data directory, listeners.
 
-use super::{View, block, finding, info, warn};
+use std::path::Path;
+
+use super::{View, block, finding, info, names, warn};
 use crate::{
     cluster::{Node, Role},
     remote::etcd::{Member, Membership, Version},
@@ -15,6 +17,7 @@ pub(super) fn check(view: &View<'_>, out: &mut Vec<Finding>) {
             _ => joiner(view, node, seen, etcd, out),
         }
     }
+    state_new(view, out);
 }
 
 fn original(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>) {
@@ -77,7 +80,7 @@ fn unit(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>)
 fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>) {
     let layout = &view.cluster.etcd;
     let file = layout.config.display();
-    let Some(text) = &etcd.config else {
+    let Some(all) = options(etcd) else {
         out.push(block(
             Some(node),
             format!("{file} cannot be read"),
@@ -86,8 +89,9 @@ fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding
         ));
         return;
     };
-    let all = format!("{text}\n{}", etcd.unit_text.as_deref().unwrap_or_default());
-    if let Some(data) = option(&all, "data-dir").filter(|d| std::path::Path::new(d) != layout.data) {
+    // A variable of another file cannot be resolved here; an empty data directory is noticed anyway.
+    let literal = |d: &String| !d.contains('$');
+    if let Some(data) = option(&all, "data-dir").filter(literal).filter(|d| Path::new(d) != layout.data) {
         out.push(warn(
             Some(node),
             format!("etcd's data directory is {data}, the cluster file says {}", layout.data.display()),
@@ -111,14 +115,30 @@ fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding
             format!("Remove it from {file}: it is on by default since etcd 3.1."),
         ));
     }
-    if option(&all, "initial-cluster-state").is_some_and(|v| v == "new") {
-        out.push(info(
-            Some(node),
-            "--initial-cluster-state is new".into(),
-            "Ignored while there is data; should the data directory be lost, this host would found a second cluster at its next start.".into(),
-            format!("Set it to existing in {file} when convenient; no restart is needed for that."),
-        ));
+}
+
+/// One remark for all: the runbook's originals all have it.
+fn state_new(view: &View<'_>, out: &mut Vec<Finding>) {
+    let new = |etcd: &EtcdOnHost| option(&options(etcd)?, "initial-cluster-state").filter(|v| v == "new");
+    let on: Vec<_> = view
+        .of(Role::Original)
+        .filter(|(_, s)| s.etcd.as_ref().and_then(new).is_some())
+        .map(|(n, _)| &n.name)
+        .collect();
+    if on.is_empty() {
+        return;
     }
+    out.push(info(
+        None,
+        format!("--initial-cluster-state is new on {}", names(on)),
+        "Ignored while there is data; a host that lost its data directory would found a second cluster at its next start.".into(),
+        format!("Set it to existing in {} when convenient; no restart is needed for that.", view.cluster.etcd.config.display()),
+    ));
+}
+
+/// All text that etcd's options may stand in.
+fn options(etcd: &EtcdOnHost) -> Option<String> {
+    Some(format!("{}\n{}", etcd.config.as_deref()?, etcd.unit_text.as_deref().unwrap_or_default()))
 }
 
 /// The value of `--name=value`, `--name value`, a bare `--name` (empty) or `ETCD_NAME=value`; comment lines do not count.
@@ -280,10 +300,11 @@ mod tests {
         let found = set("--data-dir=/data/etcd --x").only(Severity::Warn, "data directory is /data/etcd");
         assert!(found.remedy.contains("etcd.data: /data/etcd"));
         set("--data-dir=/var/lib/etcd/").assert_quiet();
+        set("--data-dir=${DATA}").assert_quiet();
         set("--force-new-cluster").only(Severity::Block, "--force-new-cluster");
         set("--force-new-cluster=false").assert_quiet();
         set("--strict-reconfig-check=false").only(Severity::Warn, "strict-reconfig-check is off");
-        set("--initial-cluster-state new").only(Severity::Info, "initial-cluster-state is new");
+        set("--initial-cluster-state new").only(Severity::Info, "initial-cluster-state is new on master01");
 
         let mut base = Base::healthy();
         base.on("master01").unit_text = Some("[Service]\nExecStart=/usr/bin/etcd --force-new-cluster\n".into());
