@@ -4,11 +4,11 @@
 //! them). `NO_COLOR` and the locale are heeded.
 
 #[path = "../tests/ui/fixtures.rs"]
-#[expect(dead_code, reason = "the tests use more of it")]
 mod fixtures;
 
 use std::{
     error::Error,
+    fmt::Write as _,
     time::{Duration, Instant},
 };
 
@@ -58,7 +58,7 @@ fn ansi(cells: &[ratatui::buffer::Cell]) -> String {
             [(Modifier::BOLD, 1), (Modifier::DIM, 2), (Modifier::UNDERLINED, 4), (Modifier::REVERSED, 7)]
         {
             if cell.modifier.contains(flag) {
-                out.push_str(&format!("\u{1b}[{code}m"));
+                let _ = write!(out, "\u{1b}[{code}m");
             }
         }
         let colour = match cell.fg {
@@ -68,7 +68,7 @@ fn ansi(cells: &[ratatui::buffer::Cell]) -> String {
             Color::Cyan => 36,
             _ => 39,
         };
-        out.push_str(&format!("\u{1b}[{colour}m{}", cell.symbol()));
+        let _ = write!(out, "\u{1b}[{colour}m{}", cell.symbol());
         x += unicode_width::UnicodeWidthStr::width(cell.symbol()).max(1);
     }
     out

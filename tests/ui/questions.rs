@@ -140,7 +140,7 @@ fn a_question_that_cannot_be_seen_cannot_be_answered() {
 fn no_stops_here_and_esc_only_looks_around() {
     let stop = Effect::Answer(Answer::Stop { step: join() });
     let mut model = at(|m| asked(m, Risk::Reversible));
-    assert_eq!(update(&mut model, ch('n')), [stop.clone()]);
+    assert_eq!(update(&mut model, ch('n')).as_slice(), std::slice::from_ref(&stop));
 
     let mut model = at(|m| asked(m, Risk::Irreversible));
     assert_eq!(update(&mut model, key(KeyCode::Esc)), []);

@@ -64,9 +64,9 @@ pub fn quorum(model: &Model, area: Rect, buf: &mut Buffer) {
             (vec![span(format!(" quorum not known: {why}"), Tone::Dim)], Vec::new())
         }
         Some((voters, age)) => {
-            let old = |words: &str| match age >= STALE {
-                true => vec![span(format!(" {words}{} old ", text::duration(age)), Tone::Selected)],
-                false => Vec::new(),
+            let old = |words: &str| {
+                let age = (age >= STALE).then(|| text::duration(age));
+                age.map(|age| span(format!(" {words}{age} old "), Tone::Selected)).into_iter().collect::<Vec<_>>()
             };
             // What happens if one more dies is the last thing to give way.
             let forms = [
