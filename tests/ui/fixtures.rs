@@ -170,7 +170,7 @@ pub fn steps() -> Vec<StepInfo> {
         step("etcd.rehearse", Some("master04"), Etcd, "Rehearse the handshake, master04", ReadOnly),
         step("etcd.join", Some("master04"), Etcd, "Join master04", Irreversible),
         step("etcd.join", Some("master05"), Etcd, "Join master05", Irreversible),
-        step("etcd.conf", None, Etcd, "Update --initial-cluster everywhere", Reversible),
+        step("etcd.conf", None, Etcd, "Update --initial-cluster on all", Reversible),
     ]
 }
 

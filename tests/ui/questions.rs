@@ -207,6 +207,19 @@ fn a_signal_ends_gently_without_asking() {
 }
 
 #[test]
+fn a_bug_stops_the_engine_safely_and_stays_on_screen() {
+    let mut model = at(running);
+    assert_eq!(update(&mut model, Msg::Fatal("poller: index out of bounds".into())), [Effect::StopSoon]);
+    let end = Msg::Engine(Event::Finished(Outcome::Stopped, "stopped".into()));
+    assert_eq!(update(&mut model, end), []);
+    assert!(shown(&model).contains("poller: index out of bounds"), "{}", shown(&model));
+    assert_eq!(update(&mut model, ch('q')), [Effect::Quit]);
+    let mut model = at(|m| asked(m, Risk::Irreversible));
+    let stop = Effect::Answer(Answer::Stop { step: join() });
+    assert_eq!(update(&mut model, Msg::Fatal("x".into())), [stop]);
+}
+
+#[test]
 fn a_failed_step_does_nothing_until_a_choice_is_made() {
     let mut model = at(failed);
     for c in [KeyCode::Enter, KeyCode::Char('y'), KeyCode::Char(' '), KeyCode::Esc] {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use banister::ui::{Model, Msg, SMALLEST, Theme, view};
-use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
+use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, layout::Rect};
 
 use crate::fixtures::{SCENES, scene};
 
@@ -61,7 +61,8 @@ fn shown(model: &Model, size: (u16, u16)) -> String {
     format!("{}\n--- styles\n{}", text(&buffer), styles(&buffer))
 }
 
-fn settings() -> insta::Settings {
+/// Snapshots live at the top of the repository.
+pub fn settings() -> insta::Settings {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
     settings.set_prepend_module_to_snapshot(false);
@@ -100,9 +101,11 @@ fn without_colour_and_unicode_nothing_is_lost_but_looks() {
 /// Draws a scene at each size, with the resize in between as the terminal would send it.
 fn draw_at(name: &str, sizes: impl Iterator<Item = (u16, u16)>) {
     let mut model = scene(name, SMALLEST, ALL);
+    let Ok(mut terminal) = Terminal::new(TestBackend::new(SMALLEST.0, SMALLEST.1));
     for (width, height) in sizes {
         crate::fixtures::feed(&mut model, [Msg::Resize(width, height)]);
-        draw(&model, (width, height));
+        let Ok(()) = terminal.resize(Rect::new(0, 0, width, height));
+        view(&model, &mut terminal.get_frame());
     }
 }
 
