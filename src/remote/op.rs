@@ -8,6 +8,8 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::{Digest, Sha256};
 
+use super::{container::ContainerOp, package::PackageOp, tree::TreeOp};
+
 /// Bytes that must never be shown, logged or journaled: no `Display`, a redacted `Debug`, no `Serialize`.
 #[derive(Clone)]
 pub struct SecretBytes(Arc<SecretSlice<u8>>);
@@ -353,6 +355,14 @@ pub enum Op {
         ports: Vec<u16>,
     },
 
+    // ---- vocabularies with a file of their own -------------------------------------------------------------------
+    /// Trees of files.
+    Tree(TreeOp),
+    /// The package manager.
+    Package(PackageOp),
+    /// Containers and static pods.
+    Container(ContainerOp),
+
     // ---- etcd's own tools ---------------------------------------------------------------------------------------
     /// `etcdctl snapshot save` on the member's host, mode 0600.
     SnapshotSave {
@@ -404,6 +414,12 @@ pub enum Op {
 impl Op {
     /// Whether it only looks.
     pub fn read_only(&self) -> bool {
+        match self {
+            Self::Tree(op) => return op.read_only(),
+            Self::Package(op) => return op.read_only(),
+            Self::Container(op) => return op.read_only(),
+            _ => {}
+        }
         matches!(
             self,
             Self::Facts { .. }
@@ -423,6 +439,12 @@ impl Op {
 
     /// Most time it may take before the wizard stops waiting.
     pub fn deadline(&self) -> Duration {
+        match self {
+            Self::Tree(op) => return op.deadline(),
+            Self::Package(op) => return op.deadline(),
+            Self::Container(op) => return op.deadline(),
+            _ => {}
+        }
         Duration::from_secs(match self {
             Self::Systemctl { .. } | Self::FirewallOff | Self::OpenPorts { .. } | Self::ClosePorts { .. } => 120,
             Self::BackupTrees { .. } | Self::SnapshotSave { .. } | Self::SnapshotTrial { .. } => 600,
@@ -468,6 +490,9 @@ impl Op {
             Self::SnapshotSave { path, .. } => format!("etcdctl snapshot save {}", path.display()),
             Self::SnapshotStatus { path, .. } => format!("snapshot status {}", path.display()),
             Self::SnapshotTrial { path, .. } => format!("restore {} into a scratch directory", path.display()),
+            Self::Tree(op) => op.summary(),
+            Self::Package(op) => op.summary(),
+            Self::Container(op) => op.summary(),
             Self::RehearsalEtcd { peer_url, .. } => format!("lone rehearsal etcd on {peer_url}"),
         }
     }

@@ -110,6 +110,9 @@ fn script(op: &Op) -> String {
         }
         Op::SnapshotTrial { bin, path, scratch } => snapshot_trial(bin, path, scratch),
         Op::RehearsalEtcd { .. } => rehearsal(op),
+        Op::Tree(op) => op.script(),
+        Op::Package(op) => op.script(),
+        Op::Container(op) => op.script(),
     }
 }
 

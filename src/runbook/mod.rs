@@ -21,12 +21,16 @@ use crate::{
     survey::{Facts, FileKind, FileState, Observed, UnitState, parse},
 };
 
+mod apiserver;
 mod backup;
 pub mod edit;
 mod etcd;
 mod gate;
+mod kubernetes;
 pub mod stamp;
+mod start;
 pub mod texts;
+mod workers;
 
 /// What every step works with.
 pub struct Ctx {
@@ -48,7 +52,9 @@ pub struct Ctx {
 pub fn steps(cx: &Arc<Ctx>) -> Vec<SharedStep> {
     let mut steps: Vec<SharedStep> =
         vec![Arc::new(backup::Files::new(cx.clone())), Arc::new(backup::Snapshot::new(cx.clone()))];
-    steps.extend(etcd::steps(cx));
+    for chapter in [etcd::steps, kubernetes::steps, apiserver::steps, start::steps, workers::steps] {
+        steps.extend(chapter(cx));
+    }
     steps
 }
 

@@ -23,6 +23,9 @@ pub enum EtcdError {
         /// What each that was asked came to.
         tried: Vec<EtcdError>,
     },
+    /// Our own certificate does not hold, so nobody was asked.
+    #[error("etcd: {0}")]
+    Identity(TlsError),
     /// The host could not be reached, or not the port from it.
     #[error(transparent)]
     Remote(#[from] RemoteError),

@@ -8,7 +8,7 @@ use tonic::transport::Uri;
 use super::{Alarm, EtcdApi, EtcdError, Member, MemberStatus, Membership, Version, client::Door};
 use crate::{
     cluster::HostName,
-    remote::{Target, clean},
+    remote::{Target, clean, tls::now},
 };
 
 /// The key that is read to see whether a quorum stands behind a member; etcdctl's health check reads the same. It need not
@@ -40,6 +40,9 @@ impl EtcdApi {
     }
 
     async fn listed(&self) -> Result<Listed, EtcdError> {
+        if let Some(identity) = self.access.tls.identity() {
+            identity.check_valid_at(now()).map_err(EtcdError::Identity)?;
+        }
         let mut asking: FuturesUnordered<_> = self.access.originals.iter().map(|host| self.list(host)).collect();
         let (mut without_quorum, mut tried) = (None, Vec::new());
         while let Some(answer) = asking.next().await {

@@ -87,8 +87,8 @@ pub fn ip(n: u64) -> IpAddr {
     format!("10.10.33.{}", 36 + n).parse().unwrap()
 }
 
-fn header() -> Option<PbResponseHeader> {
-    Some(PbResponseHeader { cluster_id: 0xc1, revision: 77, ..PbResponseHeader::default() })
+fn header() -> PbResponseHeader {
+    PbResponseHeader { cluster_id: 0xc1, revision: 77, ..PbResponseHeader::default() }
 }
 
 impl Fake {
@@ -251,7 +251,7 @@ impl PbClusterService for At {
             Ok(())
         };
         self.fake.changing(self.id, what, change).await?;
-        Ok(Response::new(PbMemberAddResponse { header: header(), member: Some(added), members: Vec::new() }))
+        Ok(Response::new(PbMemberAddResponse { header: Some(header()), member: Some(added), members: Vec::new() }))
     }
 
     async fn member_remove(&self, request: Request<PbMemberRemoveRequest>) -> Answer<PbMemberRemoveResponse> {
@@ -270,7 +270,7 @@ impl PbClusterService for At {
 
     async fn member_list(&self, _: Request<PbMemberListRequest>) -> Answer<PbMemberListResponse> {
         let members = self.fake.state().members.iter().map(|m| m.pb.clone()).collect();
-        Ok(Response::new(PbMemberListResponse { header: header(), members }))
+        Ok(Response::new(PbMemberListResponse { header: Some(header()), members }))
     }
 
     async fn member_promote(&self, request: Request<PbMemberPromoteRequest>) -> Answer<PbMemberPromoteResponse> {
@@ -298,7 +298,7 @@ impl PbMaintenanceService for At {
 
     async fn alarm(&self, _: Request<PbAlarmRequest>) -> Answer<PbAlarmResponse> {
         let alarms = self.fake.state().alarms.clone();
-        Ok(Response::new(PbAlarmResponse { header: header(), alarms }))
+        Ok(Response::new(PbAlarmResponse { header: Some(header()), alarms }))
     }
 
     async fn status(&self, _: Request<PbStatusRequest>) -> Answer<PbStatusResponse> {
@@ -307,7 +307,7 @@ impl PbMaintenanceService for At {
         let tells = !member.version.starts_with("3.3");
         let alarms = state.alarms.iter().filter(|_| tells).map(|a| format!("memberID:{} alarm:NOSPACE ", a.member_id));
         Ok(Response::new(PbStatusResponse {
-            header: header(),
+            header: Some(header()),
             version: member.version.into(),
             db_size: 4096,
             leader: state.leader,
@@ -364,7 +364,7 @@ impl PbKvService for At {
         if !quorum && !request.get_ref().serializable {
             std::future::pending::<()>().await;
         }
-        Ok(Response::new(PbRangeResponse { header: header(), ..PbRangeResponse::default() }))
+        Ok(Response::new(PbRangeResponse { header: Some(header()), ..PbRangeResponse::default() }))
     }
 
     async fn range_stream(&self, _: Request<PbRangeRequest>) -> Answer<Self::RangeStreamStream> {

@@ -1,4 +1,4 @@
-//! TLS over a [`BoxStream`](super::BoxStream): who is served there, whether it holds, and small HTTPS requests.
+//! TLS over a [`BoxStream`]: who is served there, whether it holds, and small HTTPS requests.
 //!
 //! Every use of TLS in this program goes through [`TlsClient`], so that ring is the one provider, every wait has a deadline,
 //! and a refusal is said in words an engineer can act on, whoever refused whom.
@@ -300,7 +300,7 @@ impl TlsClient {
 }
 
 /// Seconds since the epoch, by this machine's clock.
-pub(super) fn now() -> i64 {
+pub(in crate::remote) fn now() -> i64 {
     time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
