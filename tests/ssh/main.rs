@@ -3,6 +3,8 @@
 mod copying;
 mod host;
 mod hostkeys;
+#[cfg(feature = "lab")]
+mod lab;
 mod logins;
 mod losses;
 mod running;

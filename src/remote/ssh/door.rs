@@ -43,13 +43,15 @@ pub(super) struct Door {
 impl Door {
     /// The one line for the login shell.
     pub fn command(&self, script: &str) -> Result<String, String> {
-        let script = match self.rights {
-            // Sudo may have needed no password after all: whatever it left is skipped, so that it never becomes content.
-            Rights::SudoPassword(_) => format!(
-                "while IFS= read -r banister_line && [ \"$banister_line\" != '{END_OF_PASSWORD}' ]; do :; done\n{script}"
-            ),
-            _ => script.to_owned(),
-        };
+        // Programs must speak the language their answers are read in.
+        let mut whole = String::from("export LC_ALL=C\n");
+        if let Rights::SudoPassword(_) = self.rights {
+            // Sudo may have needed no password after all: what it left is skipped, so that it never becomes content.
+            whole += "while IFS= read -r banister_line && [ \"$banister_line\" != '";
+            whole += END_OF_PASSWORD;
+            whole += "' ]; do :; done\n";
+        }
+        let script = whole + script;
         let shell = if self.encoded {
             format!("/bin/sh -c 'eval \"$(printf %s {} | base64 -d)\"'", STANDARD.encode(script))
         } else {
