@@ -27,6 +27,13 @@ async fn output_and_status_come_back_as_they_were() {
 }
 
 #[tokio::test]
+async fn output_after_the_exit_status_is_waited_for() {
+    let late = "(sleep 1; echo late) & echo early";
+    let (_desk, _host, m1, remote) = one_host(|c| c.table = vec![("/t/late", late.into())]).await;
+    assert_eq!(run_ok(&remote, &m1, &marked("/t/late")).await.unwrap().text(), "early\nlate\n");
+}
+
+#[tokio::test]
 async fn standard_input_ends_at_once_where_there_is_none() {
     let (_desk, _host, m1, remote) = one_host(|c| c.table = vec![("/t/cat", "cat; echo end".into())]).await;
     let out = timeout(SOON, run_ok(&remote, &m1, &marked("/t/cat"))).await.unwrap().unwrap();

@@ -33,6 +33,11 @@ const DEEPEST: usize = 8;
 /// Most time the harmless first script may take.
 const PROBE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
 
+/// A lock that outlives a panic of its holder: what it guards is always whole.
+pub(super) fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// What all endpoints share.
 pub(super) struct Shared {
     /// The surroundings.
@@ -49,12 +54,16 @@ pub(super) struct Shared {
     pub verdicts: std::sync::Mutex<Vec<(String, PublicKey, bool)>>,
     /// Gets the progress.
     pub progress: Option<UnboundedSender<(HostName, ConnectState)>>,
+    /// What was told last of each host: nothing is told twice.
+    pub told: std::sync::Mutex<HashMap<HostName, ConnectState>>,
 }
 
 impl Shared {
     /// Tells how far a host is.
     pub fn tell(&self, host: &HostName, state: ConnectState) {
-        if let Some(progress) = &self.progress {
+        let Some(progress) = &self.progress else { return };
+        let before = locked(&self.told).insert(host.clone(), state.clone());
+        if before.as_ref() != Some(&state) {
             // Nobody listening is fine.
             let _ = progress.send((host.clone(), state));
         }
@@ -62,7 +71,7 @@ impl Shared {
 
     /// What a person said of that key for that name.
     pub fn verdict(&self, name: &str, key: &PublicKey) -> Option<bool> {
-        let all = self.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let all = locked(&self.verdicts);
         all.iter().find(|(n, k, _)| n == name && k.key_data() == key.key_data()).map(|(_, _, yes)| *yes)
     }
 }
@@ -161,7 +170,19 @@ impl Endpoint {
 
     /// The control session, dialled if need be.
     pub async fn session(&self, shared: &Shared) -> Result<Arc<Session>, RemoteError> {
-        self.control.get(connect::open(shared, self)).await
+        let dial = async {
+            let dialled = connect::open(shared, self, true).await;
+            match &dialled {
+                // A first login counts only when it can act as root.
+                Ok(session) if self.door.initialized() => {
+                    shared.tell(&self.name, ConnectState::Up(session.facts.clone()))
+                }
+                Ok(_) => {}
+                Err(e) => shared.tell(&self.name, ConnectState::Failed(e.clone())),
+            }
+            dialled
+        };
+        self.control.get(dial).await
     }
 
     async fn lease(&self, shared: &Shared, bulk: bool) -> Result<Lease, RemoteError> {
@@ -173,16 +194,12 @@ impl Endpoint {
         let place = self.bulk_places.clone().acquire_owned().await.ok();
         // The control session goes first, so that a dead host is dialled once for all and not once per stream.
         self.session(shared).await?;
-        let idle = self.idle().pop();
+        let idle = locked(&self.bulk_idle).pop();
         let session = match idle.filter(|s| s.alive()) {
             Some(session) => session,
-            None => Arc::new(connect::open(shared, self).await?),
+            None => Arc::new(connect::open(shared, self, false).await?),
         };
         Ok(Lease { session, _place: place })
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Session>>> {
-        self.bulk_idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Runs a job on the control session, or with `bulk` on one of its own. A session found dead before the job began is
@@ -202,7 +219,7 @@ impl Endpoint {
         };
         let result = exec::run(channel, job).await;
         if bulk && lease.session.alive() {
-            self.idle().push(lease.session.clone());
+            locked(&self.bulk_idle).push(lease.session.clone());
         }
         result.map_err(|fault| match fault {
             Fault::Lost => RemoteError::Lost { host: self.name.clone(), what: what.to_owned() },

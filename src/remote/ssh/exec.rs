@@ -28,8 +28,8 @@ const STDERR_KEPT: usize = 64 << 10;
 const LINE: usize = 16 << 10;
 /// Unwritten output that may pile up where the writer must not hold up its session.
 const QUEUED: usize = 8 << 20;
-/// After the exit status, how long output may stay silent before the channel is closed: a child left behind may hold it open.
-const AFTER_EXIT: Duration = Duration::from_secs(2);
+/// After the exit status, how long the rest of the output may keep waiting: a child left behind may hold it open.
+const AFTER_EXIT: Duration = Duration::from_secs(10);
 /// One packet's worth of a stream.
 const CHUNK: usize = 32 << 10;
 
@@ -121,29 +121,34 @@ async fn receive(
 ) -> Result<Output, Fault> {
     let mut sink = Sink::new(stdout, shared_session);
     let mut stderr = Stderr::new(lines);
-    let mut status = None;
-    loop {
+    let (mut status, mut whole) = (None, false);
+    while !(whole && status.is_some()) {
         let message = match status {
             None => read.wait().await,
-            Some(_) => timeout(AFTER_EXIT, read.wait()).await.unwrap_or(None),
+            Some(_) => timeout(AFTER_EXIT, read.wait()).await.map_err(|_| Fault::Broken(HELD_OPEN.into()))?,
         };
         match message {
             Some(ChannelMsg::Data { data }) => sink.take(data).await?,
             Some(ChannelMsg::ExtendedData { data, ext: 1 }) => stderr.take(&data),
             Some(ChannelMsg::ExitStatus { exit_status }) => status = Some(exit_status),
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => status = Some(128 + number(&signal_name)),
+            Some(ChannelMsg::Eof) => whole = true,
             Some(ChannelMsg::Failure) => {
                 return Err(Fault::Broken(
                     "sshd refused to run a command; look for ForceCommand or a restricted key".into(),
                 ));
             }
-            None | Some(ChannelMsg::Close) => break,
+            // A closed channel without a status, and a status whose output broke off, are both no outcome.
+            Some(ChannelMsg::Close) if status.is_some() => break,
+            None | Some(ChannelMsg::Close) => return Err(Fault::Lost),
             Some(_) => {}
         }
     }
     let Some(status) = status else { return Err(Fault::Lost) };
     Ok(Output { status, stdout: sink.finish().await?, stderr: stderr.finish() })
 }
+
+const HELD_OPEN: &str = "it ended, but something it left running holds its output open; look at the host's processes";
 
 /// Where standard output goes.
 enum Sink {

@@ -40,7 +40,7 @@ mod tunnel;
 
 pub use settings::Environment;
 
-use endpoint::{Endpoint, Shared};
+use endpoint::{Endpoint, Shared, locked};
 use session::NotOpened;
 
 /// Hosts that are dialled at one time.
@@ -65,7 +65,8 @@ pub struct Connected {
     pub took: Duration,
 }
 
-/// How far a connection is; plain data for whoever shows it.
+/// How far a connection is; plain data for whoever shows it. Bastions tell theirs too, under their own names; the extra
+/// sessions of bulk streams tell nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectState {
     /// The TCP connection is being made.
@@ -87,7 +88,7 @@ pub enum ConnectState {
     },
     /// Logged in, and able to act as root.
     Up(Connected),
-    /// Not reachable for now.
+    /// Not usable for now; the next operation tries again.
     Failed(RemoteError),
 }
 
@@ -126,6 +127,7 @@ impl SshRemote {
             bastions: tokio::sync::Mutex::default(),
             verdicts: std::sync::Mutex::default(),
             progress,
+            told: std::sync::Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -149,7 +151,7 @@ impl SshRemote {
     /// The same for some hosts, in the order given.
     pub async fn connect(&self, names: &[HostName]) -> Vec<(HostName, Result<Connected, RemoteError>)> {
         self.shared.keys.forget_refusals().await;
-        self.shared.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|(_, _, yes)| *yes);
+        locked(&self.shared.verdicts).retain(|(_, _, yes)| *yes);
         let places = Semaphore::new(AT_ONCE);
         let mut dials: FuturesUnordered<_> = names
             .iter()
