@@ -368,20 +368,21 @@ impl Voters {
 
     /// `3 voters (3 healthy), quorum 2, survives 1`.
     pub fn sentence(self) -> String {
-        let plural = if self.total == 1 { "" } else { "s" };
-        let mut s = format!("{} voter{plural}", self.total);
-        if self.healthy != self.total {
-            s += &format!(" ({} healthy)", self.healthy);
-        }
-        s += &format!(", quorum {}", quorum(self.total));
-        s += &match self.margin() {
-            m if m < 0 => ", NO QUORUM".to_owned(),
-            m => format!(", survives {}", m.min(isize::try_from(tolerated(self.total)).unwrap_or(m))),
+        let plural = |n| if n == 1 { "" } else { "s" };
+        let healthy = match self.healthy {
+            h if h == self.total => String::new(),
+            h => format!(" ({h} healthy)"),
         };
-        if self.learners > 0 {
-            s += &format!(", {} learner{}", self.learners, if self.learners == 1 { "" } else { "s" });
-        }
-        s
+        let survives = match self.margin() {
+            m if m < 0 => "NO QUORUM".to_owned(),
+            m => format!("survives {}", m.min(isize::try_from(tolerated(self.total)).unwrap_or(m))),
+        };
+        let learners = match self.learners {
+            0 => String::new(),
+            n => format!(", {n} learner{}", plural(n)),
+        };
+        let (total, s) = (self.total, plural(self.total));
+        format!("{total} voter{s}{healthy}, quorum {}, {survives}{learners}", quorum(total))
     }
 
     /// What happens "if one member dies now".
@@ -391,5 +392,28 @@ impl Voters {
             0 => "etcd is DOWN",
             _ => "still up",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_quorum_table() {
+        let table: Vec<_> = (1..=7).map(|n| (n, quorum(n), tolerated(n))).collect();
+        assert_eq!(table, [(1, 1, 0), (2, 2, 0), (3, 2, 1), (4, 3, 1), (5, 3, 2), (6, 4, 2), (7, 4, 3)]);
+    }
+
+    #[test]
+    fn voters_say_what_one_more_failure_does() {
+        let said = |total, healthy, learners| {
+            let voters = Voters { total, healthy, learners };
+            format!("{}; {}", voters.sentence(), voters.if_one_dies())
+        };
+        assert_eq!(said(3, 3, 1), "3 voters, quorum 2, survives 1, 1 learner; still up");
+        assert_eq!(said(4, 3, 0), "4 voters (3 healthy), quorum 3, survives 0; etcd is DOWN");
+        assert_eq!(said(3, 1, 0), "3 voters (1 healthy), quorum 2, NO QUORUM; already down");
+        assert_eq!(said(1, 1, 0), "1 voter, quorum 1, survives 0; etcd is DOWN");
     }
 }

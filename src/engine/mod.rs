@@ -6,10 +6,14 @@
 pub mod act;
 pub mod confirm;
 pub mod event;
+pub mod journal;
 pub mod plan;
+pub mod run;
 pub mod step;
 
 pub use confirm::{Approve, Confirmed, Operator};
 pub use event::Event;
+pub use journal::Journal;
 pub use plan::{Plan, PlanView};
+pub use run::Engine;
 pub use step::{Chapter, Probe, Risk, Step, StepId};

@@ -2,6 +2,20 @@
 
 use std::{collections::BTreeSet, fmt, net::IpAddr};
 
+mod error;
+mod issue;
+mod key;
+mod read;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use error::PkiError;
+pub use issue::{Issued, Reissue, reissue, with_added};
+pub use key::PrivateKey;
+pub use read::{is_signed_by, pem_to_der, public_key_der};
+
 /// One subject alternative name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum San {

@@ -16,10 +16,15 @@ use tokio::{
 use crate::cluster::HostName;
 
 pub mod clean;
+pub mod container;
 pub mod etcd;
+pub mod facts;
 pub mod op;
+pub mod package;
 pub mod shell;
 pub mod ssh;
+pub mod tls;
+pub mod tree;
 
 pub use op::{Content, Op, SecretBytes};
 

@@ -8,6 +8,8 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::{Digest, Sha256};
 
+use super::{container::ContainerOp, package::PackageOp, tree::TreeOp};
+
 /// Bytes that must never be shown, logged or journaled: no `Display`, a redacted `Debug`, no `Serialize`.
 #[derive(Clone)]
 pub struct SecretBytes(Arc<SecretSlice<u8>>);
@@ -192,6 +194,11 @@ pub enum Op {
         /// Which directory.
         dir: PathBuf,
     },
+    /// Names of the entries of a directory, one a line; empty when there is none.
+    ListDir {
+        /// Which directory.
+        dir: PathBuf,
+    },
     /// `systemctl show`: `ActiveState=…`, `SubState=…`, `MainPID=…`, `NRestarts=…`, `UnitFileState=…`, `Result=…`, `LoadState=…`.
     UnitState {
         /// Unit name without `.service`.
@@ -276,7 +283,7 @@ pub enum Op {
         to: PathBuf,
     },
     /// Puts a file back from its backup (atomically, owner and mode with it); removes the file where the backup says
-    /// there was none.
+    /// there was none. Status 44 when there is no backup: the file was never changed.
     RestoreFile {
         /// Which file.
         path: PathBuf,
@@ -287,6 +294,8 @@ pub enum Op {
     BackupTrees {
         /// What to copy; those that do not exist are left out.
         from: Vec<PathBuf>,
+        /// A directory below them that is left out: a live database is not copied file by file.
+        except: PathBuf,
         /// Where to.
         to: PathBuf,
     },
@@ -325,8 +334,15 @@ pub enum Op {
     FirewallOn {
         /// Whether firewalld ran before.
         firewalld: bool,
+        /// Whether ufw was active before.
+        ufw: bool,
         /// Whether SELinux enforced before.
         selinux: bool,
+    },
+    /// Those of the ports that a running firewalld or ufw does not let through yet, one a line.
+    PortsMissing {
+        /// Which ports.
+        ports: Vec<u16>,
     },
     /// Opens TCP ports, now and after a reboot, by whichever of firewalld and ufw is there.
     OpenPorts {
@@ -338,6 +354,14 @@ pub enum Op {
         /// Which ports.
         ports: Vec<u16>,
     },
+
+    // ---- vocabularies with a file of their own -------------------------------------------------------------------
+    /// Trees of files.
+    Tree(TreeOp),
+    /// The package manager.
+    Package(PackageOp),
+    /// Containers and static pods.
+    Container(ContainerOp),
 
     // ---- etcd's own tools ---------------------------------------------------------------------------------------
     /// `etcdctl snapshot save` on the member's host, mode 0600.
@@ -355,7 +379,7 @@ pub enum Op {
         path: PathBuf,
     },
     /// Restores the snapshot into a scratch directory with the cluster's own binary (which checks the appended sha256),
-    /// prints the restored database's size, and removes the scratch directory whatever happens.
+    /// prints the status of the restored database like [`Op::SnapshotStatus`], and removes the scratch directory whatever happens.
     SnapshotTrial {
         /// Directory of etcdctl / etcdutl.
         bin: PathBuf,
@@ -365,7 +389,8 @@ pub enum Op {
         scratch: PathBuf,
     },
     /// Runs a lone etcd on this host's own ports and certificates, with a scratch data directory and its own token, until
-    /// the channel closes: what a handshake is rehearsed against. Says `rehearsal ready` on standard error once it listens.
+    /// the channel closes: what a handshake is rehearsed against. Its log's last lines come on
+    /// standard error when it ends.
     RehearsalEtcd {
         /// Directory of `etcd`.
         bin: PathBuf,
@@ -389,6 +414,12 @@ pub enum Op {
 impl Op {
     /// Whether it only looks.
     pub fn read_only(&self) -> bool {
+        match self {
+            Self::Tree(op) => return op.read_only(),
+            Self::Package(op) => return op.read_only(),
+            Self::Container(op) => return op.read_only(),
+            _ => {}
+        }
         matches!(
             self,
             Self::Facts { .. }
@@ -396,6 +427,8 @@ impl Op {
                 | Self::ReadSecret { .. }
                 | Self::Stat { .. }
                 | Self::ListTree { .. }
+                | Self::ListDir { .. }
+                | Self::PortsMissing { .. }
                 | Self::UnitState { .. }
                 | Self::UnitLog { .. }
                 | Self::FollowLog { .. }
@@ -406,6 +439,12 @@ impl Op {
 
     /// Most time it may take before the wizard stops waiting.
     pub fn deadline(&self) -> Duration {
+        match self {
+            Self::Tree(op) => return op.deadline(),
+            Self::Package(op) => return op.deadline(),
+            Self::Container(op) => return op.deadline(),
+            _ => {}
+        }
         Duration::from_secs(match self {
             Self::Systemctl { .. } | Self::FirewallOff | Self::OpenPorts { .. } | Self::ClosePorts { .. } => 120,
             Self::BackupTrees { .. } | Self::SnapshotSave { .. } | Self::SnapshotTrial { .. } => 600,
@@ -423,6 +462,7 @@ impl Op {
             Self::ReadFile { path } => format!("read {}", path.display()),
             Self::ReadSecret { path } => format!("read {} (into memory only)", path.display()),
             Self::Stat { paths } => format!("stat {}", list(paths)),
+            Self::ListDir { dir } => format!("names in {}", dir.display()),
             Self::ListTree { dir } => format!("list {}", dir.display()),
             Self::UnitState { unit } => format!("state of {unit}.service"),
             Self::UnitLog { unit, lines } => format!("last {lines} lines of {unit}.service"),
@@ -436,7 +476,7 @@ impl Op {
             Self::RemoveEmptyDir { path } => format!("remove {} if empty", path.display()),
             Self::SetAside { dir, to } => format!("move what lies in {} to {}", dir.display(), to.display()),
             Self::RestoreFile { path, backup } => format!("put {} back from {}", path.display(), backup.display()),
-            Self::BackupTrees { from, to } => format!("copy {} to {} with checksums", list(from), to.display()),
+            Self::BackupTrees { from, to, .. } => format!("copy {} to {} with checksums", list(from), to.display()),
             Self::Systemctl { verb, unit } => format!("systemctl {} {unit}.service", verb.word()),
             Self::DaemonReload => "systemctl daemon-reload".into(),
             Self::SetHostname { name } => format!("set hostname to {name}"),
@@ -444,11 +484,15 @@ impl Op {
             Self::RemoveUser { name } => format!("remove user {name}"),
             Self::FirewallOff => "firewalld and SELinux off".into(),
             Self::FirewallOn { .. } => "firewalld and SELinux as they were".into(),
+            Self::PortsMissing { ports } => format!("which of TCP ports {} are closed", join(ports)),
             Self::OpenPorts { ports } => format!("open TCP ports {}", join(ports)),
             Self::ClosePorts { ports } => format!("close TCP ports {}", join(ports)),
             Self::SnapshotSave { path, .. } => format!("etcdctl snapshot save {}", path.display()),
             Self::SnapshotStatus { path, .. } => format!("snapshot status {}", path.display()),
             Self::SnapshotTrial { path, .. } => format!("restore {} into a scratch directory", path.display()),
+            Self::Tree(op) => op.summary(),
+            Self::Package(op) => op.summary(),
+            Self::Container(op) => op.summary(),
             Self::RehearsalEtcd { peer_url, .. } => format!("lone rehearsal etcd on {peer_url}"),
         }
     }

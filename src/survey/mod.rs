@@ -1,4 +1,7 @@
 //! Read-only: every host looked at, side by side, into one [`Observed`].
+//!
+//! [`collect`] asks the hosts, [`facts`] and [`parse`] read their answers, [`findings`] judges what was seen, and
+//! [`show`] writes it down as plain text.
 
 use std::{collections::BTreeMap, net::IpAddr, path::PathBuf};
 
@@ -7,6 +10,16 @@ use crate::{
     pki::CertInfo,
     remote::{RemoteError, etcd::Membership},
 };
+
+pub mod collect;
+pub mod facts;
+pub mod findings;
+pub mod parse;
+pub mod show;
+
+pub use collect::{EtcdLook, SurveyProgress, survey, survey_host};
+pub use findings::findings;
+pub use show::show;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,6 +109,8 @@ pub struct CertOnDisk {
     pub cert: Result<CertInfo, String>,
     /// Whether the key beside it belongs to it; `None` when there is no key or it was not readable.
     pub key_matches: Option<bool>,
+    /// Whether the CA certificate of the same host signed it; `None` when either could not be read.
+    pub issued_by_ca: Option<bool>,
 }
 
 /// One look at a host (`Op::Facts`), parsed.
@@ -115,6 +130,8 @@ pub struct Facts {
     pub addresses: Vec<IpAddr>,
     /// Free bytes a directory wanted.
     pub free: BTreeMap<PathBuf, u64>,
+    /// Entries a directory wanted, where it exists.
+    pub entries: BTreeMap<PathBuf, usize>,
     /// `active`, `inactive` or `absent`.
     pub firewalld: String,
     /// `active`, `inactive` or `absent`.
@@ -136,15 +153,15 @@ pub struct EtcdOnHost {
     pub version: Option<String>,
     /// The unit.
     pub unit: UnitState,
-    /// Text of the configuration file, where there is one.
+    /// Text of the configuration file, where there is one, byte for byte: clean it before showing it.
     pub config: Option<String>,
-    /// Text of the unit file, where there is one.
+    /// Text of the unit file, where there is one, byte for byte: clean it before showing it.
     pub unit_text: Option<String>,
     /// Entries in the data directory (0 for empty), `None` when it does not exist.
     pub data_entries: Option<usize>,
     /// The CA certificate.
     pub ca: Option<CertOnDisk>,
-    /// Whether the CA's key lies there, and whether it is the CA certificate's.
+    /// Whether the CA's key lies there, and whether it is the CA certificate's (false also when it cannot be read).
     pub ca_key: Option<bool>,
     /// server, peer and client certificates that exist.
     pub certs: BTreeMap<crate::cluster::EtcdPair, CertOnDisk>,

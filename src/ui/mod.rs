@@ -1,1 +1,35 @@
 //! The screen: model, message, update, view.
+//!
+//! Pure from end to end. [`update`] is the only writer of the [`Model`]; [`view`] draws it and nothing else: no clock, no
+//! lock, no I/O in either. What is to be done comes out as [`Effect`]s, and `app.rs` does it. [`terminal`] holds the only
+//! I/O of this room: taking the terminal over and giving it back.
+//!
+//! ```text
+//! keys, ticks, engine events ─▶ Msg ─▶ update(&mut Model) ─▶ Vec<Effect> ─▶ app
+//!                                          │
+//!                                          └─▶ view(&Model, &mut Frame)
+//! ```
+//!
+//! [`plain`] renders the same events and plans as lines, for headless runs, `banister plan` and the transcript.
+
+mod dialogs;
+mod draw;
+pub mod keys;
+mod log;
+mod message;
+mod model;
+mod panels;
+pub mod plain;
+mod screens;
+mod steps;
+pub mod terminal;
+mod text;
+pub mod theme;
+mod update;
+mod view;
+
+pub use message::{Answer, ConnectState, Effect, Msg, Now, Secret};
+pub use model::{GUARD, Model, Panel, Phase, SMALLEST, STALE, Section, Setup, StepText};
+pub use theme::Theme;
+pub use update::update;
+pub use view::view;

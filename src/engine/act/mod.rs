@@ -1,8 +1,14 @@
 //! What a plan is made of: acts that show themselves and run themselves, so that what is shown is what runs.
 
+pub mod etcd;
+pub mod handshake;
+pub mod issue;
+pub mod rehearse;
+pub mod run;
+pub mod snapshot;
 mod undo;
 
-use std::{fmt, path::PathBuf};
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -11,7 +17,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::plan::Shown;
 use crate::{
     cluster::HostName,
-    remote::{RemoteError, SharedRemote},
+    remote::{RemoteError, SharedRemote, etcd::EtcdApi},
     survey::Finding,
 };
 
@@ -81,6 +87,8 @@ pub enum ActProgress {
 pub struct ActCx {
     /// The door to the hosts.
     pub remote: SharedRemote,
+    /// etcd's API, through that door.
+    pub etcd: Arc<EtcdApi>,
     /// Where progress goes.
     pub progress: UnboundedSender<ActProgress>,
 }
@@ -174,6 +182,8 @@ pub enum UndoAct {
         host: String,
         /// firewalld ran before.
         firewalld: bool,
+        /// ufw was active before.
+        ufw: bool,
         /// SELinux enforced before.
         selinux: bool,
     },

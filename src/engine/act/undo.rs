@@ -1,11 +1,101 @@
 //! How an undo shows and runs itself.
-use super::{Act, ActCx, ActError, UndoAct};
-use crate::engine::plan::Shown;
-use async_trait::async_trait;
+
+use std::time::Duration;
+
+use super::{ActCx, ActError, UndoAct, etcd::remove_member, run::run_op};
+use crate::{
+    cluster::HostName,
+    engine::plan::Shown,
+    remote::{Io, Op, op::UnitVerb, shell},
+};
 
 impl UndoAct {
+    /// The host it acts on.
+    pub fn host(&self) -> HostName {
+        let (Self::RestoreFile { host, .. }
+        | Self::RemoveFiles { host, .. }
+        | Self::RemoveTree { host, .. }
+        | Self::RemoveEmptyDir { host, .. }
+        | Self::SetHostname { host, .. }
+        | Self::RemoveUser { host, .. }
+        | Self::StopUnit { host, .. }
+        | Self::DaemonReload { host }
+        | Self::FirewallOn { host, .. }
+        | Self::ClosePorts { host, .. }
+        | Self::MemberRemove { host, .. }) = self;
+        HostName::new(host)
+    }
+
+    /// The operations it is, in order; none for [`UndoAct::MemberRemove`].
+    fn ops(&self) -> Vec<Op> {
+        match self {
+            Self::RestoreFile { path, backup, .. } => {
+                vec![Op::RestoreFile { path: path.clone(), backup: backup.clone() }]
+            }
+            Self::RemoveFiles { paths, .. } => vec![Op::RemoveFiles { paths: paths.clone() }],
+            Self::RemoveTree { path, .. } => vec![Op::RemoveTree { path: path.clone() }],
+            Self::RemoveEmptyDir { path, .. } => vec![Op::RemoveEmptyDir { path: path.clone() }],
+            Self::SetHostname { name, .. } => vec![Op::SetHostname { name: name.clone() }],
+            Self::RemoveUser { name, .. } => vec![Op::RemoveUser { name: name.clone() }],
+            Self::StopUnit { unit, .. } => [UnitVerb::Stop, UnitVerb::Disable, UnitVerb::ResetFailed]
+                .map(|verb| Op::Systemctl { verb, unit: unit.clone() })
+                .to_vec(),
+            Self::DaemonReload { .. } => vec![Op::DaemonReload],
+            Self::FirewallOn { firewalld, ufw, selinux, .. } => {
+                vec![Op::FirewallOn { firewalld: *firewalld, ufw: *ufw, selinux: *selinux }]
+            }
+            Self::ClosePorts { ports, .. } => vec![Op::ClosePorts { ports: ports.clone() }],
+            Self::MemberRemove { .. } => Vec::new(),
+        }
+    }
+
     /// How it is shown.
     pub fn shown(&self) -> Shown {
-        Shown::default()
+        if let Self::MemberRemove { host, name, peer_url } = self {
+            return Shown {
+                host: None,
+                title: format!("etcd: remove member {name} ({peer_url}), if it is one"),
+                commands: format!("etcdctl member remove ID-OF-{name}   # asked of {host}, through the API"),
+            };
+        }
+        let ops = self.ops();
+        Shown {
+            host: Some(self.host()),
+            title: ops.iter().map(Op::summary).collect::<Vec<_>>().join(", "),
+            commands: ops.iter().map(|op| shell::render(op).script).collect::<Vec<_>>().join("\n"),
+        }
+    }
+
+    /// Does it. What was never done is left alone and said.
+    pub async fn undo(&self, cx: &ActCx) -> Result<(), ActError> {
+        match self {
+            Self::MemberRemove { peer_url, name, .. } => {
+                remove_member(cx, peer_url, name, Duration::from_secs(30)).await
+            }
+            Self::RestoreFile { path, .. } => {
+                for op in self.ops() {
+                    let out = cx.remote.run(&self.host(), &op, Io::default()).await?;
+                    if out.status == shell::NOT_THERE {
+                        cx.say(format!("{}: {} was never changed", self.host(), path.display()));
+                        continue;
+                    }
+                    out.checked(&self.host(), &op)?;
+                }
+                Ok(())
+            }
+            // A unit that was never made cannot be disabled: that is no failure of the undo.
+            Self::StopUnit { .. } => {
+                for op in self.ops() {
+                    cx.remote.run(&self.host(), &op, Io::default()).await?;
+                }
+                Ok(())
+            }
+            _ => {
+                for op in self.ops() {
+                    run_op(cx, &self.host(), &op).await?;
+                }
+                Ok(())
+            }
+        }
     }
 }

@@ -4,6 +4,17 @@ use std::time::Duration;
 
 use crate::cluster::{HostName, Voters};
 
+mod client;
+mod error;
+mod look;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use client::{CHANGE, EtcdAccess, EtcdApi, LOOK};
+pub use error::EtcdError;
+
 /// One member as the member list shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {

@@ -1,1 +1,31 @@
 //! Pure edits: text in, text out, everything else untouched.
+
+pub mod etcd_conf;
+
+/// Why a file can't be edited. The caller adds host and path.
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
+pub enum EditError {
+    /// A setting that has to be there is not.
+    #[error("has no --{0}; add it by hand as on the other members, then run again")]
+    Missing(String),
+    /// A setting stands there more than once.
+    #[error("has --{flag} more than once (lines {lines}); leave one, then run again")]
+    Twice {
+        /// The flag, without dashes.
+        flag: String,
+        /// The lines.
+        lines: String,
+    },
+    /// A mention of the source host would be carried over.
+    #[error(
+        "line {line} still says {needle}: `{text}`; it is not known what that is for: change it on the source, or copy the file by hand, then run again"
+    )]
+    Leftover {
+        /// One-based line.
+        line: usize,
+        /// What was looked for.
+        needle: String,
+        /// The line.
+        text: String,
+    },
+}

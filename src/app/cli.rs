@@ -1,0 +1,102 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::engine::{Approve, Chapter};
+
+/// A rail to hold on to: grows a hand-built Kubernetes control plane over SSH without losing the cluster.
+#[derive(Debug, Parser)]
+#[command(version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 a step failed, 2 bad input or usage, 3 stopped by the operator, 4 refused by a gate.";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Walk the runbook: the wizard, or plain progress lines with --headless
+    Run(RunArgs),
+    /// Show every operation, diff and undo; change nothing
+    Plan {
+        /// The cluster file
+        file: PathBuf,
+    },
+    /// Look at every host and at etcd; change nothing
+    Survey {
+        /// The cluster file
+        file: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    /// The cluster file
+    pub file: PathBuf,
+    /// Stop after this chapter
+    #[arg(long, value_name = "CHAPTER")]
+    pub through: Option<ChapterArg>,
+    /// Plain progress lines instead of the wizard; needs no terminal
+    #[arg(long)]
+    pub headless: bool,
+    /// Say yes beforehand to steps up to this risk (with --headless)
+    #[arg(long, value_name = "RISK", requires = "headless")]
+    pub approve: Option<ApproveArg>,
+    /// What to do about a step that fails half way (with --headless)
+    #[arg(long, value_name = "WHAT", requires = "headless", default_value = "undo")]
+    pub on_failure: OnFailure,
+}
+
+/// What `--on-failure` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum OnFailure {
+    /// Take that step back, then stop
+    Undo,
+    /// Stop and leave it as it is
+    Stop,
+}
+
+/// What `--approve` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ApproveArg {
+    /// What can be taken back at no cost
+    Reversible,
+    /// What restarts something, too
+    Disruptive,
+    /// Everything, points of no return included
+    All,
+}
+
+impl From<ApproveArg> for Approve {
+    fn from(arg: ApproveArg) -> Self {
+        match arg {
+            ApproveArg::Reversible => Self::Reversible,
+            ApproveArg::Disruptive => Self::Disruptive,
+            ApproveArg::All => Self::All,
+        }
+    }
+}
+
+/// What `--through` takes: a chapter's word or number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ChapterArg {
+    /// 1: back up, on the originals
+    #[value(alias = "1")]
+    Backup,
+    /// 2: etcd on the new nodes
+    #[value(alias = "2")]
+    Etcd,
+}
+
+impl From<ChapterArg> for Chapter {
+    fn from(arg: ChapterArg) -> Self {
+        match arg {
+            ChapterArg::Backup => Self::Backup,
+            ChapterArg::Etcd => Self::Etcd,
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A run without a screen: plain progress lines, decisions by flags; the same engine.
+
+use std::{
+    collections::HashMap,
+    io::{IsTerminal, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::mpsc,
+};
+
+use super::{
+    cli::{OnFailure, RunArgs},
+    session::{Looked, Session, unheard},
+    tty::Tty,
+};
+use crate::{
+    cluster::{Cluster, HostName},
+    engine::{
+        Approve, Chapter, Confirmed, Event, Operator, StepId,
+        act::ActProgress,
+        confirm::{Choice, ConfirmRequest, Decision, Failure},
+        event::Outcome,
+    },
+    remote::{Asker, Nobody, ssh::ConnectState},
+    runbook,
+    ui::plain::{self, Plain},
+};
+
+/// How often a wait or a transfer says how far it is.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+
+/// Walks the runbook with plain lines on standard output.
+pub(super) async fn run(cluster: Arc<Cluster>, args: &RunArgs) -> Outcome {
+    let (session, looked) = look(cluster).await;
+    let blocking = looked.observed.blocking();
+    let Some(etcd) = looked.etcd.clone().filter(|_| blocking.is_empty()) else {
+        say(&[format!("[run] refused: {} blocking; nothing was changed", text_count(blocking.len()))]);
+        return Outcome::Refused;
+    };
+    let (cx, steps) = session.steps(&looked, &etcd).await;
+    let (events, arriving) = mpsc::unbounded_channel();
+    let stop = Arc::new(AtomicBool::new(false));
+    let operator =
+        Arc::new(ByFlags { approve: args.approve.map_or(Approve::Nothing, Into::into), on_failure: args.on_failure });
+    let mut engine = match session.engine(&cx, operator, events, stop.clone()) {
+        Ok(engine) => engine,
+        Err(e) => {
+            say(&[format!("[run] failed: {e}")]);
+            return Outcome::Failed;
+        }
+    };
+    say(&[format!("[run] journal {}", engine.journal.path().display())]);
+    let printer = tokio::spawn(print(arriving));
+    let signals = tokio::spawn(stop_on_signal(stop));
+    let through = args.through.map_or(runbook::LAST_CHAPTER, Chapter::from);
+    let (outcome, _) = engine.run(&steps, through).await;
+    signals.abort();
+    drop(engine);
+    let _ = printer.await;
+    outcome
+}
+
+/// Connects and surveys, saying so; the findings are printed.
+pub(super) async fn look(cluster: Arc<Cluster>) -> (Session, Looked) {
+    for notice in &cluster.notices {
+        say(&[format!("[file] {}", notice.text)]);
+    }
+    let (states, mut arriving) = mpsc::unbounded_channel::<(HostName, ConnectState)>();
+    let asker: Arc<dyn Asker> =
+        if std::io::stdin().is_terminal() { Arc::new(Tty::default()) } else { Arc::new(Nobody) };
+    let session = Session::new(cluster, asker, Some(states));
+    let relay = tokio::spawn(async move {
+        while let Some((host, state)) = arriving.recv().await {
+            say(&connect_lines(&host, &state));
+        }
+    });
+    let looked = session.look(unheard()).await;
+    // Later re-dials are told too, as long as the program lives: the relay is left running.
+    drop(relay);
+    say(&plain::survey(&looked.observed));
+    (session, looked)
+}
+
+fn connect_lines(host: &HostName, state: &ConnectState) -> Vec<String> {
+    match state {
+        ConnectState::Up(up) => vec![format!("[ssh] {host}: logged in in {} ms", up.took.as_millis())],
+        ConnectState::Failed(e) => vec![format!("[ssh] {e}")],
+        ConnectState::HostKey { fingerprint } => vec![format!("[ssh] {host}: unknown host key {fingerprint}")],
+        ConnectState::Dialling { .. } | ConnectState::LoggingIn { .. } => Vec::new(),
+    }
+}
+
+fn text_count(n: usize) -> String {
+    if n == 1 { "1 finding".into() } else { format!("{n} findings") }
+}
+
+/// The flags decide.
+struct ByFlags {
+    approve: Approve,
+    on_failure: OnFailure,
+}
+
+#[async_trait]
+impl Operator for ByFlags {
+    async fn confirm(&self, request: ConfirmRequest) -> Decision {
+        match Confirmed::by_flag(self.approve, &request.step, request.risk) {
+            Some(confirmed) => Decision::Go(confirmed),
+            None => {
+                let need = if request.risk == crate::engine::Risk::Irreversible {
+                    "all".into()
+                } else {
+                    request.risk.to_string()
+                };
+                say(&[format!("[run] {} is {}: it wants --approve {need}, or the wizard", request.step, request.risk)]);
+                Decision::Stop
+            }
+        }
+    }
+
+    async fn failed(&self, failure: Failure) -> Choice {
+        match (self.on_failure, failure.undo) {
+            (OnFailure::Undo, Some(_)) => Choice::Undo,
+            _ => Choice::Stop,
+        }
+    }
+}
+
+/// Prints events as they come; waits and transfers are throttled.
+async fn print(mut events: mpsc::UnboundedReceiver<Event>) {
+    let mut plain = Plain::default();
+    let mut last: HashMap<(StepId, usize), Instant> = HashMap::new();
+    while let Some(event) = events.recv().await {
+        if let Event::ActProgress(id, act, ActProgress::Waiting { .. } | ActProgress::Bytes { .. }) = &event {
+            let key = (id.clone(), *act);
+            if last.get(&key).is_some_and(|at| at.elapsed() < PROGRESS_EVERY) {
+                continue;
+            }
+            // The first one is of no interest either: most acts are over within the time.
+            if last.insert(key, Instant::now()).is_none() {
+                continue;
+            }
+        }
+        say(&plain.lines(&event));
+    }
+}
+
+/// SIGTERM, SIGHUP and Ctrl-C: the step that runs is finished, then the run stops.
+async fn stop_on_signal(stop: Arc<AtomicBool>) {
+    let kinds = [SignalKind::terminate(), SignalKind::hangup(), SignalKind::interrupt()];
+    let mut signals: Vec<_> = kinds.into_iter().filter_map(|kind| signal(kind).ok()).collect();
+    loop {
+        let any = futures::future::select_all(signals.iter_mut().map(|s| Box::pin(s.recv())));
+        any.await;
+        stop.store(true, Ordering::SeqCst);
+        say(&["[run] stopping once the step that runs is finished".to_owned()]);
+    }
+}
+
+/// Prints lines; a reader that is gone is no reason to leave a step half done.
+pub(super) fn say(lines: &[String]) {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        let _ = writeln!(out, "{line}");
+    }
+    let _ = out.flush();
+}

@@ -1,0 +1,61 @@
+//! `banister plan` and `banister survey`: what would be done, and what there is. Both change nothing.
+
+use std::sync::Arc;
+
+use super::headless::{look, say};
+use crate::{
+    cluster::Cluster,
+    engine::{Probe, event::Outcome},
+    ui::plain,
+};
+
+/// Looks at everything and prints it.
+pub(super) async fn survey(cluster: Arc<Cluster>) -> Outcome {
+    let (_, looked) = look(cluster).await;
+    if looked.observed.blocking().is_empty() { Outcome::Done } else { Outcome::Refused }
+}
+
+/// Prints every step with its operations, diffs and undo, as they would be now.
+pub(super) async fn plan(cluster: Arc<Cluster>) -> Outcome {
+    let (session, looked) = look(cluster).await;
+    let blocked = !looked.observed.blocking().is_empty();
+    let Some(etcd) = looked.etcd.clone() else { return Outcome::Refused };
+    let (_, steps) = session.steps(&looked, &etcd).await;
+    let (mut todo, mut failed) = (0, false);
+    for step in &steps {
+        let (id, title) = (step.id(), step.title());
+        match step.probe().await {
+            Ok(Probe::Done(seen)) => {
+                say(&[format!("[plan] {id}: nothing to do: {seen}")]);
+                continue;
+            }
+            Ok(Probe::Blocked(findings)) => {
+                for finding in findings {
+                    say(&plain::finding(&format!("{id} refused:"), &finding));
+                }
+                continue;
+            }
+            Ok(Probe::Todo(_)) => {}
+            Err(e) => {
+                failed = true;
+                say(&plain::not_planned(&id, &title, &e.to_string()));
+                continue;
+            }
+        }
+        todo += 1;
+        match step.preview().await {
+            Ok(plan) => say(&plain::plan(&id, &title, &plan.view)),
+            // What an earlier step makes may not be there yet: that is no fault of the plan.
+            Err(e) => say(&plain::not_planned(&id, &title, &e.to_string())),
+        }
+    }
+    say(&[format!(
+        "[plan] {todo} of {} steps would run; each is worked out again from a fresh look when its turn comes",
+        steps.len()
+    )]);
+    match (blocked, failed) {
+        (true, _) => Outcome::Refused,
+        (false, true) => Outcome::Failed,
+        (false, false) => Outcome::Done,
+    }
+}

@@ -1,0 +1,466 @@
+//! The wizard: one loop that turns keys, engine events, looks at etcd and signals into messages, and effects into deeds.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io::{IsTerminal, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use crossterm::event::{Event as TermEvent, EventStream, KeyEventKind};
+use futures::StreamExt;
+use secrecy::SecretString;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{
+        mpsc::{self, UnboundedReceiver, UnboundedSender},
+        oneshot,
+    },
+};
+
+use super::{
+    cli::RunArgs,
+    session::{Looked, Session, unheard},
+};
+use crate::{
+    cluster::{Cluster, HostName},
+    engine::{
+        Chapter, Confirmed, Operator,
+        confirm::{Choice, ConfirmRequest, Decision, Failure},
+        event::{Event, Outcome},
+    },
+    remote::{Asker, ssh},
+    runbook::{self, texts},
+    ui::{
+        Answer, ConnectState, Effect, Model, Msg, Now, Setup, StepText, Theme,
+        terminal::{Guard, Screen},
+        update, view,
+    },
+    watch,
+};
+
+/// How often the clock, ages and the spinner move on.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Runs the wizard; the exit code.
+pub(super) async fn run(cluster: Arc<Cluster>, args: &RunArgs) -> u8 {
+    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
+        eprintln!(
+            "banister: the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all"
+        );
+        return 2;
+    }
+    let (to_self, inbox) = mpsc::unbounded_channel();
+    let panics = to_self.clone();
+    let entered = Guard::enter(move |words| {
+        let _ = panics.send(Inner::Msg(Msg::Fatal(words)));
+    });
+    let (guard, screen) = match entered {
+        Ok(both) => both,
+        Err(e) => {
+            eprintln!("banister: the terminal cannot be used: {e}");
+            return 1;
+        }
+    };
+    let through = args.through.map_or(runbook::LAST_CHAPTER, Chapter::from);
+    let wizard = Wizard::new(cluster, through, to_self, &screen);
+    let (code, farewell) = wizard.run(screen, inbox).await;
+    drop(guard);
+    if let Some(farewell) = farewell {
+        println!("{farewell}");
+    }
+    code
+}
+
+/// What comes into the loop from the program's own tasks.
+enum Inner {
+    Msg(Msg),
+    /// A look at everything is done.
+    Looked(Looked),
+    /// The engine asks; the answer goes into the sender.
+    Confirm(ConfirmRequest, oneshot::Sender<Decision>),
+    /// The engine failed; the choice goes into the sender.
+    Failed(oneshot::Sender<Choice>),
+    /// A host's key is not known.
+    HostKey(u64, oneshot::Sender<bool>),
+    /// A secret is wanted.
+    Secret(u64, oneshot::Sender<Option<SecretString>>),
+    /// The run is over.
+    Over(Outcome),
+}
+
+struct Wizard {
+    session: Session,
+    through: Chapter,
+    model: Model,
+    began: Instant,
+    to_self: UnboundedSender<Inner>,
+    stop: Arc<AtomicBool>,
+    looked: Option<Looked>,
+    confirm: Option<(ConfirmRequest, oneshot::Sender<Decision>)>,
+    failed: Option<oneshot::Sender<Choice>>,
+    host_keys: HashMap<u64, oneshot::Sender<bool>>,
+    secrets: HashMap<u64, oneshot::Sender<Option<SecretString>>>,
+    outcome: Option<Outcome>,
+    running: bool,
+    watching: bool,
+    hung_up: bool,
+}
+
+impl Wizard {
+    fn new(cluster: Arc<Cluster>, through: Chapter, to_self: UnboundedSender<Inner>, screen: &Screen) -> Self {
+        let began = Instant::now();
+        let (states, arriving) = mpsc::unbounded_channel();
+        let asker = Arc::new(AtScreen { to: to_self.clone(), next: AtomicU64::new(1) });
+        let session = Session::new(cluster.clone(), asker, Some(states));
+        tokio::spawn(relay_connects(arriving, to_self.clone()));
+        let size = screen.size().map_or((80, 24), |s| (s.width, s.height));
+        let model = Model::new(Setup {
+            cluster,
+            texts: step_texts(),
+            theme: Theme::detect(|name| std::env::var(name).ok()),
+            now: now(began),
+            size,
+            practice: false,
+        });
+        Self {
+            session,
+            through,
+            model,
+            began,
+            to_self,
+            stop: Arc::default(),
+            looked: None,
+            confirm: None,
+            failed: None,
+            host_keys: HashMap::new(),
+            secrets: HashMap::new(),
+            outcome: None,
+            running: false,
+            watching: false,
+            hung_up: false,
+        }
+    }
+
+    async fn run(mut self, mut screen: Screen, mut inbox: UnboundedReceiver<Inner>) -> (u8, Option<String>) {
+        let mut keys = EventStream::new();
+        let mut keys_open = true;
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let mut signals = Signals::new();
+        self.look();
+        loop {
+            self.draw(&mut screen);
+            let leave = tokio::select! {
+                key = keys.next(), if keys_open => match key {
+                    Some(Ok(event)) => self.terminal(event),
+                    // The terminal is gone: what runs is finished all the same.
+                    Some(Err(_)) | None => {
+                        keys_open = false;
+                        self.hang_up()
+                    }
+                },
+                Some(inner) = inbox.recv() => {
+                    // What has piled up is taken in before the next frame: a flood of lines must not starve the keys.
+                    let mut leave = self.inner(inner);
+                    for _ in 0..512 {
+                        match inbox.try_recv() {
+                            Ok(inner) => leave |= self.inner(inner),
+                            Err(_) => break,
+                        }
+                    }
+                    leave
+                }
+                hup = signals.any() => if hup { self.hang_up() } else { self.tell(Msg::Terminate) },
+                _ = tick.tick() => self.tell(Msg::Tick(now(self.began))),
+            };
+            if leave {
+                break;
+            }
+        }
+        let code = self.outcome.or(self.model.outcome()).map_or_else(
+            // Left before a run ended: blocked by the survey, or stopped by the operator.
+            || if self.blocked() { Outcome::Refused.code() } else { Outcome::Stopped.code() },
+            Outcome::code,
+        );
+        (code, self.model.farewell())
+    }
+
+    fn blocked(&self) -> bool {
+        self.looked.as_ref().is_some_and(|l| !l.observed.blocking().is_empty() || l.etcd.is_none())
+    }
+
+    fn draw(&mut self, screen: &mut Screen) {
+        if self.hung_up {
+            return;
+        }
+        let model = &self.model;
+        // A terminal that went away makes drawing fail; the signal or the key stream tells of it.
+        let _ = screen.draw(|frame| view(model, frame));
+    }
+
+    fn hang_up(&mut self) -> bool {
+        self.hung_up = true;
+        self.tell(Msg::Terminate)
+    }
+
+    fn terminal(&mut self, event: TermEvent) -> bool {
+        match event {
+            TermEvent::Key(key) if key.kind != KeyEventKind::Release => {
+                // The confirm dialog's guard time is counted in the model's time.
+                self.tell(Msg::Tick(now(self.began))) | self.tell(Msg::Key(key))
+            }
+            TermEvent::Paste(text) => self.tell(Msg::Paste(text)),
+            TermEvent::Resize(columns, rows) => self.tell(Msg::Resize(columns, rows)),
+            _ => false,
+        }
+    }
+
+    fn inner(&mut self, inner: Inner) -> bool {
+        match inner {
+            Inner::Msg(msg) => return self.tell(msg),
+            Inner::Looked(looked) => {
+                self.looked = Some(looked.clone());
+                if let (Some(api), false) = (&looked.etcd, self.watching) {
+                    self.watching = true;
+                    self.watch(api.clone());
+                }
+                return self.tell(Msg::Survey(looked.observed));
+            }
+            Inner::Confirm(request, reply) => self.confirm = Some((request, reply)),
+            Inner::Failed(reply) => self.failed = Some(reply),
+            Inner::HostKey(id, reply) => {
+                self.host_keys.insert(id, reply);
+            }
+            Inner::Secret(id, reply) => {
+                self.secrets.insert(id, reply);
+            }
+            Inner::Over(outcome) => {
+                self.outcome = Some(outcome);
+                self.running = false;
+            }
+        }
+        false
+    }
+
+    /// Gives the model a message and does what comes of it; `true` to leave.
+    fn tell(&mut self, msg: Msg) -> bool {
+        let effects = update(&mut self.model, msg);
+        effects.into_iter().fold(false, |leave, effect| self.effect(effect) | leave)
+    }
+
+    fn effect(&mut self, effect: Effect) -> bool {
+        match effect {
+            Effect::Answer(answer) => self.answer(&answer),
+            Effect::Choose(choice) => {
+                if let Some(reply) = self.failed.take() {
+                    let _ = reply.send(choice);
+                }
+            }
+            Effect::Start => self.start(),
+            Effect::LookAgain => self.look(),
+            Effect::StopSoon => self.stop.store(true, Ordering::SeqCst),
+            Effect::Quit => return true,
+            Effect::AcceptHostKey { id, yes } => {
+                if let Some(reply) = self.host_keys.remove(&id) {
+                    let _ = reply.send(yes);
+                }
+            }
+            Effect::Secret { id, secret } => {
+                if let Some(reply) = self.secrets.remove(&id) {
+                    let _ = reply.send(secret.map(crate::ui::Secret::into_inner));
+                }
+            }
+            Effect::Copy(text) => copy(&text),
+        }
+        false
+    }
+
+    fn answer(&mut self, answer: &Answer) {
+        let Some((request, reply)) = self.confirm.take() else { return };
+        let decision = match answer {
+            Answer::Go { step, typed } if *step == request.step => {
+                Confirmed::by_operator(&request, typed).map_or(Decision::Stop, Decision::Go)
+            }
+            Answer::Go { .. } | Answer::Stop { .. } => Decision::Stop,
+        };
+        let _ = reply.send(decision);
+    }
+
+    fn look(&self) {
+        let (session, to) = (self.session.clone(), self.to_self.clone());
+        tokio::spawn(async move {
+            let looked = session.look(unheard()).await;
+            let _ = to.send(Inner::Looked(looked));
+        });
+    }
+
+    fn watch(&self, api: Arc<crate::remote::etcd::EtcdApi>) {
+        let (looks, mut arriving) = mpsc::unbounded_channel();
+        tokio::spawn(watch::etcd(api, looks));
+        let (to, began) = (self.to_self.clone(), self.began);
+        tokio::spawn(async move {
+            while let Some(look) = arriving.recv().await {
+                if to.send(Inner::Msg(Msg::Etcd(look, began.elapsed()))).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    fn start(&mut self) {
+        let Some(Looked { etcd: Some(_), .. }) = self.looked else { return };
+        let Some(looked) = self.looked.clone().filter(|_| !self.running) else { return };
+        self.running = true;
+        let (session, to, stop, through) =
+            (self.session.clone(), self.to_self.clone(), self.stop.clone(), self.through);
+        tokio::spawn(async move {
+            let Some(etcd) = looked.etcd.clone() else { return };
+            let (cx, steps) = session.steps(&looked, &etcd).await;
+            let (events, mut arriving) = mpsc::unbounded_channel();
+            let relay = to.clone();
+            let relayed = tokio::spawn(async move {
+                while let Some(event) = arriving.recv().await {
+                    let _ = relay.send(Inner::Msg(Msg::Engine(event)));
+                }
+            });
+            let operator = Arc::new(AtWizard { to: to.clone() });
+            let outcome = match session.engine(&cx, operator, events.clone(), stop) {
+                Ok(mut engine) => engine.run(&steps, through).await.0,
+                Err(e) => {
+                    let _ = events.send(Event::Finished(Outcome::Failed, e.to_string()));
+                    Outcome::Failed
+                }
+            };
+            drop(events);
+            let _ = to.send(Inner::Over(outcome));
+            let _ = relayed.await;
+        });
+    }
+}
+
+/// The signals that end a session politely.
+struct Signals {
+    hangup: Option<Signal>,
+    terminate: Option<Signal>,
+}
+
+impl Signals {
+    fn new() -> Self {
+        Self { hangup: signal(SignalKind::hangup()).ok(), terminate: signal(SignalKind::terminate()).ok() }
+    }
+
+    /// Waits for one; `true` when the terminal is gone.
+    async fn any(&mut self) -> bool {
+        tokio::select! {
+            () = next(&mut self.hangup) => true,
+            () = next(&mut self.terminate) => false,
+        }
+    }
+}
+
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// A person at the screen decides.
+struct AtWizard {
+    to: UnboundedSender<Inner>,
+}
+
+#[async_trait]
+impl Operator for AtWizard {
+    async fn confirm(&self, request: ConfirmRequest) -> Decision {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.to.send(Inner::Confirm(request, reply));
+        // A screen that is gone says nothing, and nothing said is no.
+        answer.await.unwrap_or(Decision::Stop)
+    }
+
+    async fn failed(&self, _: Failure) -> Choice {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.to.send(Inner::Failed(reply));
+        answer.await.unwrap_or(Choice::Stop)
+    }
+}
+
+/// A person at the screen is asked while logging in.
+struct AtScreen {
+    to: UnboundedSender<Inner>,
+    next: AtomicU64,
+}
+
+#[async_trait]
+impl Asker for AtScreen {
+    async fn accept_host_key(&self, host: &HostName, address: &str, key_type: &str, fingerprint: &str) -> bool {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (reply, answer) = oneshot::channel();
+        let _ = self.to.send(Inner::HostKey(id, reply));
+        let _ = self.to.send(Inner::Msg(Msg::AskHostKey {
+            id,
+            host: host.clone(),
+            address: address.into(),
+            key_type: key_type.into(),
+            fingerprint: fingerprint.into(),
+        }));
+        answer.await.unwrap_or(false)
+    }
+
+    async fn secret(&self, prompt: &str) -> Option<SecretString> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (reply, answer) = oneshot::channel();
+        let _ = self.to.send(Inner::Secret(id, reply));
+        let _ = self.to.send(Inner::Msg(Msg::AskSecret { id, prompt: prompt.into() }));
+        answer.await.unwrap_or(None)
+    }
+}
+
+async fn relay_connects(mut arriving: UnboundedReceiver<(HostName, ssh::ConnectState)>, to: UnboundedSender<Inner>) {
+    while let Some((host, state)) = arriving.recv().await {
+        let state = match state {
+            ssh::ConnectState::Dialling { .. } | ssh::ConnectState::LoggingIn { .. } => ConnectState::Connecting,
+            ssh::ConnectState::HostKey { .. } => ConnectState::Asking,
+            ssh::ConnectState::Up(_) => ConnectState::Connected,
+            ssh::ConnectState::Failed(e) => ConnectState::Failed(e.to_string()),
+        };
+        if to.send(Inner::Msg(Msg::Connect(host, state))).is_err() {
+            return;
+        }
+    }
+}
+
+fn now(began: Instant) -> Now {
+    Now { at: began.elapsed(), clock: jiff::Zoned::now().datetime() }
+}
+
+fn step_texts() -> BTreeMap<String, StepText> {
+    let of = |kind: &str| {
+        let text = texts::text(kind);
+        StepText {
+            title: text.title.clone(),
+            what: text.what.clone(),
+            why: text.why.clone(),
+            runbook: text.runbook.clone(),
+            undo_until: text.undo.until.clone(),
+            undo_cost: text.undo.cost.clone(),
+        }
+    };
+    texts::KINDS.iter().map(|kind| ((*kind).to_owned(), of(kind))).collect()
+}
+
+/// OSC 52: the terminal takes the text into its clipboard, where it allows that.
+fn copy(text: &str) {
+    let encoded = base64::engine::general_purpose::STANDARD.encode(text);
+    let mut out = std::io::stdout().lock();
+    let _ = write!(out, "\x1b]52;c;{encoded}\x07").and_then(|()| out.flush());
+}

@@ -1,0 +1,150 @@
+//! The handshake rehearsal: every member and the joiner, both ways on the peer port, before `member add`.
+//!
+//! On the joiner a lone etcd runs for it, with the real binary, user, certificates and ports but a token and a scratch
+//! directory of its own. The connections are dialled through each host's own sshd, so they come from its own address: what
+//! a firewall, NAT or a wrong SAN would break later breaks here.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+
+use super::{Act, ActCx, ActError, etcd::waiting, handshake};
+use crate::{
+    cluster::{Cluster, EtcdPair, Node},
+    engine::plan::Shown,
+    remote::{Io, Op, Stdin, shell},
+};
+
+/// Most time for the lone etcd to listen.
+const LISTENS: Duration = Duration::from_secs(30);
+
+/// Tries every handshake that the joiner's membership will need.
+#[derive(Debug, Clone)]
+pub struct Rehearse {
+    /// The cluster file.
+    pub cluster: Arc<Cluster>,
+    /// The joiner.
+    pub joiner: Node,
+    /// The members of now.
+    pub members: Vec<Node>,
+    /// Where the proofs go.
+    pub proofs: Arc<Mutex<Vec<String>>>,
+}
+
+impl Rehearse {
+    fn op(&self) -> Op {
+        let etcd = &self.cluster.etcd;
+        let pair = |p| (etcd.cert(p), etcd.key(p));
+        Op::RehearsalEtcd {
+            bin: etcd.bin.clone(),
+            user: etcd.user.clone(),
+            scratch: "/var/tmp/banister-rehearsal".into(),
+            peer_url: self.cluster.peer_url(&self.joiner),
+            client_url: self.cluster.client_url(&self.joiner),
+            ca: etcd.ca(),
+            peer: pair(EtcdPair::Peer),
+            server: pair(EtcdPair::Server),
+        }
+    }
+
+    /// Waits for the lone etcd to answer on the joiner itself, then tries every direction.
+    async fn try_all(&self, cx: &ActCx) -> Result<Vec<String>, ActError> {
+        let etcd = &self.cluster.etcd;
+        let began = Instant::now();
+        let own = handshake::client(&self.cluster, &cx.remote, &self.joiner, EtcdPair::Peer).await?;
+        while let Err(why) = handshake::ask(&cx.remote, &own, &self.joiner, &self.joiner, etcd.peer_port).await {
+            let what = format!("the lone etcd on {} does not answer itself: {why}", self.joiner.name);
+            waiting(cx, &what, began, LISTENS)?;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for member in &self.members {
+            let peer = handshake::client(&self.cluster, &cx.remote, member, EtcdPair::Peer).await?;
+            let client = handshake::client(&self.cluster, &cx.remote, member, EtcdPair::Client).await?;
+            let ways = [
+                (member, &self.joiner, etcd.peer_port, &peer),
+                (&self.joiner, member, etcd.peer_port, &own),
+                (member, &self.joiner, etcd.client_port, &client),
+            ];
+            for (from, to, port, with) in ways {
+                let way = format!("{} → {}:{port}", from.name, to.name);
+                match handshake::ask(&cx.remote, with, from, to, port).await {
+                    Ok(()) => good.push(format!("{way} good")),
+                    Err(why) => bad.push(format!("{way}: {why}")),
+                }
+                cx.say(bad.last().filter(|b| b.starts_with(&way)).cloned().unwrap_or_else(|| format!("{way} good")));
+            }
+        }
+        if bad.is_empty() { Ok(good) } else { Err(ActError::NotProven(bad.join("; "))) }
+    }
+}
+
+#[async_trait]
+impl Act for Rehearse {
+    fn shown(&self) -> Shown {
+        let mut ways = String::new();
+        for m in &self.members {
+            use std::fmt::Write as _;
+            let j = &self.joiner;
+            let (peer, client) = (self.cluster.etcd.peer_port, self.cluster.etcd.client_port);
+            let _ = write!(
+                ways,
+                "\n# GET https://{}:{peer}/version from {}, with its peer pair\n# GET https://{}:{peer}/version from {}, with its peer pair\n# GET https://{}:{client}/version from {}, with its client pair",
+                j.address, m.name, m.address, j.name, j.address, m.name
+            );
+        }
+        Shown {
+            host: Some(self.joiner.name.clone()),
+            title: format!("rehearse the handshakes between {} and {} members", self.joiner.name, self.members.len()),
+            commands: format!("{}{ways}", shell::render(&self.op()).script),
+        }
+    }
+
+    async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
+        let op = self.op();
+        let (lines, mut arriving) = tokio::sync::mpsc::unbounded_channel();
+        // Ends with its channel: when the tries are over, the future is dropped.
+        let lone =
+            cx.remote.run(&self.joiner.name, &op, Io { stdin: Stdin::Empty, lines: Some(lines), ..Io::default() });
+        let tried = tokio::select! {
+            tried = self.try_all(cx) => tried,
+            ended = lone => {
+                let mut last = Vec::new();
+                while let Ok(line) = arriving.try_recv() {
+                    cx.say(line.clone());
+                    last.push(line);
+                }
+                let status = ended?.status;
+                Err(ActError::NotProven(format!(
+                    "{}: the lone etcd ended with status {status}: {}",
+                    self.joiner.name,
+                    last.last().map_or("no word of why; look at its binary and certificates", String::as_str)
+                )))
+            }
+        };
+        *self.proofs.lock().unwrap_or_else(PoisonError::into_inner) = tried?;
+        self.gone(cx).await
+    }
+}
+
+impl Rehearse {
+    /// Waits until the lone etcd has given the ports back: the real one is about to want them.
+    async fn gone(&self, cx: &ActCx) -> Result<(), ActError> {
+        let began = Instant::now();
+        let ports = vec![self.cluster.etcd.peer_port, self.cluster.etcd.client_port];
+        let op = Op::Facts { ports, space: Vec::new(), programs: Vec::new() };
+        loop {
+            let asked = std::time::SystemTime::now();
+            let out = crate::remote::run_ok(&*cx.remote, &self.joiner.name, &op).await?;
+            let facts = crate::survey::facts::parse(&out.text(), asked, std::time::SystemTime::now());
+            if facts.is_ok_and(|f| f.listeners.is_empty()) {
+                return Ok(());
+            }
+            waiting(cx, &format!("the lone etcd on {} still holds its ports", self.joiner.name), began, LISTENS)?;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}

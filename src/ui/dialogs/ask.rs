@@ -1,0 +1,78 @@
+//! What the login asks: an unknown host key, a secret.
+
+use ratatui::text::Line;
+
+use super::Dialog;
+use crate::{
+    cluster::HostName,
+    ui::{
+        draw::{labelled, line, prose, span},
+        message::Secret,
+        model::Model,
+        panels::step,
+        theme::Tone,
+    },
+};
+
+/// An unknown host key: is it the right one?
+pub fn host_key(
+    model: &Model,
+    host: &HostName,
+    address: &str,
+    key_type: &str,
+    fingerprint: &str,
+    width: usize,
+) -> Dialog {
+    let mut body = prose(
+        "This host's key is not on record. Whoever answers with it could be somebody else.",
+        0,
+        width,
+        Tone::Plain,
+    );
+    body.push(Line::default());
+    body.extend(labelled("host", 13, &step::host_words(model, host), width, Tone::Plain));
+    body.extend(labelled("dialled", 13, address, width, Tone::Plain));
+    body.extend(labelled("key type", 13, key_type, width, Tone::Plain));
+    body.extend(labelled("fingerprint", 13, fingerprint, width, Tone::Strong));
+    body.push(Line::default());
+    let compare = "Compare it with what the host itself says (at its console: ssh-keygen -lf /etc/ssh/ssh_host_…_key.pub). Yes writes it to known_hosts.";
+    body.extend(prose(compare, 0, width, Tone::Plain));
+    let waiting = model.asks.len() - 1;
+    let more = if waiting > 0 { format!(" {waiting} more to come ") } else { String::new() };
+    let mut foot = Vec::new();
+    if let Some(said) = model.remark() {
+        foot.extend(prose(&format!("! {said}"), 0, width, Tone::Warn));
+    }
+    foot.push(Line::from(vec![
+        span("y", if model.settled() { Tone::Key } else { Tone::Dim }),
+        span(" yes, it is this key   ", Tone::Plain),
+        span("n", Tone::Key),
+        span(" no, don't connect", Tone::Plain),
+    ]));
+    Dialog {
+        title: line(" Is this the host's key? ", Tone::Strong),
+        right: line(more, Tone::Dim),
+        tone: Some(Tone::Warn),
+        body,
+        foot,
+        width,
+        ..Dialog::default()
+    }
+}
+
+/// A passphrase, password or one-time code.
+pub fn secret(prompt: &str, typed: &Secret, width: usize) -> Dialog {
+    let mut body = prose(prompt, 0, width, Tone::Plain);
+    body.push(Line::default());
+    body.push(Line::from(vec![
+        span("*".repeat(typed.len().min(width.saturating_sub(1))), Tone::Strong),
+        span(" ", Tone::Selected),
+    ]));
+    let foot = Line::from(vec![
+        span("Enter", Tone::Key),
+        span(" send   ", Tone::Plain),
+        span("Esc", Tone::Key),
+        span(" give none   kept in memory only, never written down", Tone::Dim),
+    ]);
+    Dialog { title: line(" Asked while logging in ", Tone::Strong), body, foot: vec![foot], width, ..Dialog::default() }
+}

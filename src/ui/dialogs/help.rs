@@ -1,0 +1,56 @@
+//! The help: made from the key table, and what the signs mean.
+
+use ratatui::text::Line;
+
+use super::Dialog;
+use crate::ui::{
+    draw::{labelled, line, span},
+    keys::{self, Binding},
+    model::Model,
+    text,
+    theme::Tone,
+};
+
+/// Signs of the step list and what they mean.
+const SIGNS: &[(&str, &str)] = &[
+    ("·", "not looked at yet"),
+    ("○", "being looked at"),
+    ("?", "waits for your answer"),
+    ("▶", "runs, or is being proven"),
+    ("✓", "done; dim: was done already"),
+    ("✗", "failed"),
+    ("↶", "taken back"),
+    ("!", "before a title: something restarts, or an election may happen"),
+    ("◆", "before a title: a point of no return"),
+];
+
+/// The keys of the screen below, whatever it is.
+pub fn dialog(model: &Model, width: usize) -> Dialog {
+    let below = keys::below_help(model);
+    let mut body = Vec::new();
+    for binding in keys::TABLE.iter().filter(|b| b.contexts.contains(&below)) {
+        let tone = if keys::available(model, binding.action) { Tone::Plain } else { Tone::Dim };
+        body.extend(labelled_key(binding, width, tone));
+    }
+    body.push(Line::default());
+    body.push(line("Signs", Tone::Heading));
+    for (sign, means) in SIGNS {
+        body.extend(labelled(sign, 14, means, width, Tone::Plain));
+    }
+    Dialog {
+        title: line(format!(" Keys: {} ", below.title()), Tone::Strong),
+        right: line(" ? closes ", Tone::Dim),
+        body,
+        width: width.min(84),
+        ..Dialog::default()
+    }
+}
+
+fn labelled_key(binding: &Binding, width: usize, tone: Tone) -> Vec<Line<'static>> {
+    let names: Vec<String> = binding.keys.iter().map(|k| k.name()).collect();
+    let mut lines = labelled("", 14, binding.does, width.min(84), tone);
+    if let Some(first) = lines.first_mut() {
+        first.spans[0] = span(text::pad(&names.join(" "), 14), Tone::Key);
+    }
+    lines
+}

@@ -1,0 +1,368 @@
+//! Everything the screen shows. Only [`super::update`] changes it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use super::{
+    keys::{self, Context},
+    log::Log,
+    message::{ConnectState, Now, Secret},
+    steps::StepRow,
+    theme::Theme,
+};
+use crate::{
+    cluster::{Cluster, HostName, Voters},
+    engine::{
+        StepId,
+        confirm::{ConfirmRequest, Failure},
+        event::{Outcome, StepState},
+    },
+    remote::etcd::Membership,
+    survey::{Finding, Observed},
+};
+
+/// The smallest terminal everything fits in: columns and rows.
+pub const SMALLEST: (u16, u16) = (80, 24);
+
+/// How long a question must be on screen, without other keys, before a `y` counts: type-ahead and a key held down from
+/// the question before must not answer this one.
+pub const GUARD: Duration = Duration::from_millis(300);
+
+/// Data about etcd older than this is marked stale.
+pub const STALE: Duration = Duration::from_secs(6);
+
+/// How long a remark stays in the status line.
+const SAID: Duration = Duration::from_secs(6);
+
+/// What the operator reads about a kind of step.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StepText {
+    /// Its title.
+    pub title: String,
+    /// What it does.
+    pub what: String,
+    /// Why it is done.
+    pub why: String,
+    /// What the runbook says, and where it is wrong.
+    pub runbook: String,
+    /// Until when it can be taken back.
+    pub undo_until: String,
+    /// What taking it back costs.
+    pub undo_cost: String,
+}
+
+/// What a model starts from.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The cluster file.
+    pub cluster: Arc<Cluster>,
+    /// Texts by the kind of step ([`StepId::kind`]).
+    pub texts: BTreeMap<String, StepText>,
+    /// What the terminal can show.
+    pub theme: Theme,
+    /// The time.
+    pub now: Now,
+    /// The terminal's size in columns and rows.
+    pub size: (u16, u16),
+    /// Whether the cluster is a practice one.
+    pub practice: bool,
+}
+
+/// Which screen there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Connecting to the hosts, then looking at them.
+    Connecting,
+    /// What the survey found.
+    Survey,
+    /// The steps.
+    Wizard,
+    /// A step failed.
+    Failed,
+    /// It is over.
+    Finished,
+}
+
+/// A panel of the wizard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Panel {
+    /// The step list.
+    Steps,
+    /// The selected step.
+    Step,
+    /// etcd's members.
+    Etcd,
+    /// The log of operations.
+    Log,
+}
+
+impl Panel {
+    /// All, in the order of Tab.
+    pub const ALL: [Self; 4] = [Self::Steps, Self::Step, Self::Etcd, Self::Log];
+}
+
+/// What of a step is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Section {
+    /// What, why, what the runbook says; in a confirm dialog first what it comes to.
+    About,
+    /// The exact commands.
+    Commands,
+    /// File diffs and names in certificates.
+    Changes,
+    /// How to get back.
+    Undo,
+}
+
+impl Section {
+    /// All, in order; the keys 1 to 4.
+    pub const ALL: [Self; 4] = [Self::About, Self::Commands, Self::Changes, Self::Undo];
+
+    /// Its word in the tab row.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::About => "about",
+            Self::Commands => "commands",
+            Self::Changes => "changes",
+            Self::Undo => "undo",
+        }
+    }
+}
+
+/// The live look at etcd.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Etcd {
+    /// The last good look and its moment.
+    pub last: Option<(Membership, Duration)>,
+    /// Why the look after that failed.
+    pub error: Option<String>,
+}
+
+/// A question of the engine that waits for an answer.
+#[derive(Debug, Clone)]
+pub(super) struct Asking {
+    pub request: ConfirmRequest,
+    /// Put aside to look around first.
+    pub hidden: bool,
+    /// What was typed so far.
+    pub typed: String,
+    pub section: Section,
+}
+
+/// A question of the login.
+#[derive(Debug, Clone)]
+pub(super) enum Ask {
+    HostKey { id: u64, host: HostName, address: String, key_type: String, fingerprint: String },
+    Secret { id: u64, prompt: String, typed: Secret },
+}
+
+/// The question before leaving.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Quit {
+    /// Stopping was asked for already and something still runs: leaving now abandons it.
+    pub hard: bool,
+    pub typed: String,
+}
+
+/// How it ended.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    Outcome(Outcome, String),
+    /// The program itself broke.
+    Fatal(String),
+}
+
+/// First line shown, by what scrolls.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Scroll {
+    pub step: usize,
+    pub etcd: usize,
+    pub screen: usize,
+    pub dialog: usize,
+    pub help: usize,
+}
+
+/// Everything the screen shows.
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own; no two make a state together")]
+pub struct Model {
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) texts: BTreeMap<String, StepText>,
+    pub(super) theme: Theme,
+    pub(super) practice: bool,
+    pub(super) now: Now,
+    pub(super) size: (u16, u16),
+    pub(super) phase: Phase,
+    pub(super) hosts: Vec<(HostName, ConnectState)>,
+    pub(super) observed: Option<Arc<Observed>>,
+    pub(super) starting: bool,
+    pub(super) steps: Vec<StepRow>,
+    pub(super) selected: usize,
+    /// Whether the selection goes along with the step that runs.
+    pub(super) along: bool,
+    pub(super) focus: Panel,
+    /// The panel shown where there is place for one only.
+    pub(super) main: Panel,
+    pub(super) zoom: bool,
+    pub(super) section: Section,
+    pub(super) unfolded: bool,
+    pub(super) scroll: Scroll,
+    pub(super) etcd: Etcd,
+    pub(super) log: Log,
+    pub(super) asking: Option<Asking>,
+    pub(super) asks: VecDeque<Ask>,
+    pub(super) quit: Option<Quit>,
+    pub(super) undo_question: bool,
+    pub(super) help: bool,
+    /// A failure that waits for the operator's choice.
+    pub(super) failure: Option<Failure>,
+    /// The failure chosen about last.
+    pub(super) last_failure: Option<Failure>,
+    pub(super) refused: Vec<Finding>,
+    pub(super) end: Option<End>,
+    /// The run's end means leaving.
+    pub(super) leaving: bool,
+    /// A stop after the running action was asked for.
+    pub(super) stopping: bool,
+    /// Since when the question on top has been there undisturbed.
+    pub(super) quiet_since: Duration,
+    pub(super) said: Option<(String, Duration)>,
+}
+
+impl Model {
+    /// A model that connects to the hosts of a cluster file.
+    pub fn new(setup: Setup) -> Self {
+        let hosts = setup.cluster.hosts().map(|n| (n.name.clone(), ConnectState::Connecting)).collect();
+        Self {
+            cluster: setup.cluster,
+            texts: setup.texts,
+            theme: setup.theme,
+            practice: setup.practice,
+            now: setup.now,
+            size: setup.size,
+            phase: Phase::Connecting,
+            hosts,
+            observed: None,
+            starting: false,
+            steps: Vec::new(),
+            selected: 0,
+            along: true,
+            focus: Panel::Steps,
+            main: Panel::Step,
+            zoom: false,
+            section: Section::About,
+            unfolded: false,
+            scroll: Scroll::default(),
+            etcd: Etcd::default(),
+            log: Log::default(),
+            asking: None,
+            asks: VecDeque::new(),
+            quit: None,
+            undo_question: false,
+            help: false,
+            failure: None,
+            last_failure: None,
+            refused: Vec::new(),
+            end: None,
+            leaving: false,
+            stopping: false,
+            quiet_since: setup.now.at,
+            said: None,
+        }
+    }
+
+    /// Which screen there is.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// How the run ended, once it has.
+    pub fn outcome(&self) -> Option<Outcome> {
+        match self.end {
+            Some(End::Outcome(outcome, _)) => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// One line for the shell after the terminal was given back: how it ended.
+    pub fn farewell(&self) -> Option<String> {
+        super::screens::finished::farewell(self)
+    }
+
+    /// Which keys hold now.
+    pub fn context(&self) -> Context {
+        keys::context(self)
+    }
+
+    /// Whether the engine is at work, so that leaving would cut into something.
+    pub fn busy(&self) -> bool {
+        let started = self.starting || !self.steps.is_empty();
+        started && self.end.is_none() && self.asking.is_none() && self.failure.is_none()
+    }
+
+    /// Whether the terminal is too small to show what is asked.
+    pub fn too_small(&self) -> bool {
+        self.size.0 < SMALLEST.0 || self.size.1 < SMALLEST.1
+    }
+
+    /// Voters as last seen, and how old that is.
+    pub fn voters(&self) -> Option<(Voters, Duration)> {
+        let (membership, at) = self.etcd.last.as_ref()?;
+        Some((membership.voters(), self.now.at.saturating_sub(*at)))
+    }
+
+    /// A remark for the status line, while it is fresh.
+    pub(super) fn remark(&self) -> Option<&str> {
+        let (text, at) = self.said.as_ref()?;
+        (self.now.at.saturating_sub(*at) < SAID).then_some(text.as_str())
+    }
+
+    /// Says something in the status line.
+    pub(super) fn say(&mut self, text: impl Into<String>) {
+        self.said = Some((text.into(), self.now.at));
+    }
+
+    /// Whether the question on top has been there long enough to be answered by `y`.
+    pub(super) fn settled(&self) -> bool {
+        self.now.at.saturating_sub(self.quiet_since) >= GUARD
+    }
+
+    /// The row of a step.
+    pub(super) fn row(&self, id: &StepId) -> Option<&StepRow> {
+        self.steps.iter().find(|r| &r.info.id == id)
+    }
+
+    /// The row of a step, to change it.
+    pub(super) fn row_mut(&mut self, id: &StepId) -> Option<&mut StepRow> {
+        self.steps.iter_mut().find(|r| &r.info.id == id)
+    }
+
+    /// The step at work, or asked about, or failed last.
+    pub(super) fn current(&self) -> Option<usize> {
+        let active = |r: &StepRow| {
+            matches!(r.state, StepState::Probing | StepState::Asking | StepState::Running | StepState::Verifying)
+        };
+        self.steps.iter().position(active).or_else(|| {
+            let failed = &self.failure.as_ref().or(self.last_failure.as_ref())?.step;
+            self.steps.iter().position(|r| &r.info.id == failed)
+        })
+    }
+
+    /// The step shown in the step panel.
+    pub(super) fn shown(&self) -> Option<&StepRow> {
+        self.steps.get(self.selected)
+    }
+
+    /// The title of a step by its id.
+    pub(super) fn title(&self, id: &StepId) -> String {
+        self.row(id).map_or_else(|| id.to_string(), |r| r.info.title.clone())
+    }
+
+    /// Findings that stop the growth, from the survey.
+    pub(super) fn blocking(&self) -> usize {
+        self.observed.as_ref().map_or(0, |o| o.blocking().len())
+    }
+}

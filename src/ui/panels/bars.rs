@@ -1,0 +1,234 @@
+//! The four bars that are always on screen: header, quorum, status, footer.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use crate::{
+    cluster::{Voters, quorum as quorum_of},
+    engine::{act::ActProgress, event::StepState},
+    remote::clean,
+    ui::{
+        draw::{row, span},
+        keys,
+        model::{Model, Phase, STALE},
+        text,
+        theme::{Tone, style},
+    },
+};
+
+/// ` banister  prod  prod.yaml      chapter 2 etcd, step 4 of 17   PRACTICE   01:23:45 `
+pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
+    buf.set_style(area, style(Tone::Selected));
+    let file = model.cluster.path.file_name().map(|f| clean::line(&f.to_string_lossy())).unwrap_or_default();
+    let left = vec![
+        span(" banister ", Tone::Strong),
+        span(format!(" {} ", clean::line(&model.cluster.name)), Tone::Strong),
+        span(format!(" {file}"), Tone::Plain),
+    ];
+    let mut right = Vec::new();
+    right.push(span(format!(" {}  ", place(model)), Tone::Plain));
+    if model.practice {
+        right.push(span(" PRACTICE ", Tone::Strong));
+        right.push(span("  ", Tone::Plain));
+    }
+    right.push(span(format!("{} ", model.now.clock.strftime("%H:%M:%S")), Tone::Plain));
+    row(&Line::from(left), &Line::from(right), area, buf);
+}
+
+/// Where in the run we are.
+fn place(model: &Model) -> String {
+    match model.phase {
+        Phase::Connecting => "connecting".to_owned(),
+        Phase::Survey => "survey".to_owned(),
+        Phase::Finished => "finished".to_owned(),
+        Phase::Wizard | Phase::Failed => {
+            let next = || model.steps.iter().position(|r| !super::steps::is_done(&r.state));
+            let at = model.current().or_else(next).unwrap_or(model.steps.len().saturating_sub(1));
+            let Some(step) = model.steps.get(at) else { return String::new() };
+            let chapter = step.info.chapter;
+            format!("chapter {} {} · step {} of {}", chapter.number(), chapter.word(), at + 1, model.steps.len())
+        }
+    }
+}
+
+/// ` 3 voters, quorum 2, survives 1 — if one more dies: still up`
+pub fn quorum(model: &Model, area: Rect, buf: &mut Buffer) {
+    let width = usize::from(area.width);
+    let (left, right) = match model.voters() {
+        None => {
+            let why =
+                model.etcd.error.as_deref().map_or_else(|| "etcd not looked at yet".to_owned(), ToOwned::to_owned);
+            (vec![span(format!(" quorum not known: {why}"), Tone::Dim)], Vec::new())
+        }
+        Some((voters, age)) => {
+            let old = |words: &str| match age >= STALE {
+                true => vec![span(format!(" {words}{} old ", text::duration(age)), Tone::Selected)],
+                false => Vec::new(),
+            };
+            // What happens if one more dies is the last thing to give way.
+            let forms = [
+                (quorum_spans(voters, voters.sentence()), old("! STALE, ")),
+                (quorum_spans(voters, voters.sentence()), old("! ")),
+                (quorum_spans(voters, terse(voters)), old("! ")),
+            ];
+            let fits = |(left, right): &(Vec<Span<'_>>, Vec<Span<'_>>)| {
+                left.iter().chain(right).map(Span::width).sum::<usize>() <= width
+            };
+            let at = forms.iter().position(fits).unwrap_or(2);
+            forms.into_iter().nth(at).unwrap_or_default()
+        }
+    };
+    row(&Line::from(left), &Line::from(right), area, buf);
+}
+
+/// The sentence, as short as it gets.
+fn terse(voters: Voters) -> String {
+    let survives = match voters.margin() {
+        m if m < 0 => "NO QUORUM".to_owned(),
+        m => format!("survives {m}"),
+    };
+    format!("{}/{} voters, quorum {}, {survives}", voters.healthy, voters.total, quorum_of(voters.total))
+}
+
+fn quorum_spans(voters: Voters, sentence: String) -> Vec<Span<'static>> {
+    let tone = quorum_tone(voters);
+    let sign = if tone == Tone::Good { "✓" } else { "!" };
+    vec![
+        span(format!(" {sign} "), tone),
+        span(sentence, if voters.margin() < 0 { Tone::Alarm } else { Tone::Plain }),
+        span(" — if one more dies: ", Tone::Plain),
+        span(voters.if_one_dies(), tone),
+    ]
+}
+
+/// How bad a set of voters is.
+pub fn quorum_tone(voters: Voters) -> Tone {
+    match voters.margin() {
+        m if m < 0 => Tone::Alarm,
+        0 => Tone::Bad,
+        _ if voters.healthy < voters.total => Tone::Warn,
+        _ => Tone::Good,
+    }
+}
+
+/// What goes on now.
+pub fn status(model: &Model, area: Rect, buf: &mut Buffer) {
+    let width = usize::from(area.width);
+    let (left, right) = if let Some(said) = model.remark() {
+        (vec![span(format!(" {said}"), Tone::Strong)], Vec::new())
+    } else if let Some(asking) = model.asking.as_ref() {
+        let question = format!(" ? {} waits for your answer ", asking.request.title);
+        (vec![span(question, Tone::Selected), span("  a opens the question", Tone::Plain)], Vec::new())
+    } else if model.failure.is_some() && model.phase == Phase::Wizard {
+        (
+            vec![
+                span(" ! a failed step waits for your choice ", Tone::Selected),
+                span("  b goes back to it", Tone::Plain),
+            ],
+            Vec::new(),
+        )
+    } else if model.busy() {
+        work(model, width)
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    row(&Line::from(left), &Line::from(right), area, buf);
+}
+
+/// The running step, its act, and how far that is.
+fn work(model: &Model, width: usize) -> (Vec<Span<'static>>, Vec<Span<'static>>) {
+    let mut left = vec![span(format!(" {} ", spinner(model)), Tone::Active)];
+    if model.stopping {
+        left.push(span(" STOPPING after this action ", Tone::Selected));
+        left.push(span(" ", Tone::Plain));
+    }
+    let step = model.current().and_then(|i| model.steps.get(i));
+    let Some(step) = step else {
+        left.push(span(if model.starting { "starting" } else { "looking for the next step" }, Tone::Plain));
+        return (left, Vec::new());
+    };
+    let mut right = Vec::new();
+    let what = match (&step.state, step.running()) {
+        (StepState::Probing, _) => format!("looking whether there is something to do: {}", step.info.title),
+        (StepState::Verifying, _) => format!("proving: {}", step.info.title),
+        (_, Some((_, shown, since, progress))) => {
+            // Where a stop was asked for, that is the news, and the bar gives way.
+            let progress = progress.filter(|_| !model.stopping);
+            right = meter(progress, model.now.at.saturating_sub(since), width);
+            shown.map_or_else(
+                || step.info.title.clone(),
+                |s| s.host.as_ref().map_or_else(|| s.title.clone(), |h| format!("{h}: {}", s.title)),
+            )
+        }
+        _ => step.info.title.clone(),
+    };
+    let since = model.now.at.saturating_sub(step.since);
+    if right.is_empty() {
+        right = vec![span(format!("  {} ", text::duration(since)), Tone::Dim)];
+    }
+    let taken: usize = left.iter().chain(&right).map(Span::width).sum();
+    left.push(span(text::fit(&what, width.saturating_sub(taken)), Tone::Plain));
+    (left, right)
+}
+
+/// Turns with the model's time: a still picture means a dead program.
+fn spinner(model: &Model) -> char {
+    let turns = model.now.at.as_millis() / 250 % 4;
+    ['|', '/', '-', '\\'][usize::try_from(turns).unwrap_or(0)]
+}
+
+/// Bytes or waiting, as a bar and in words.
+pub fn meter(progress: Option<&ActProgress>, running: std::time::Duration, width: usize) -> Vec<Span<'static>> {
+    let columns = (width / 8).clamp(6, 24);
+    let words = match progress {
+        Some(ActProgress::Bytes { done, total: Some(total) }) => {
+            let bar = text::bar(*done, *total, columns);
+            let percent = text::percent(*done, *total);
+            format!("  {bar} {percent} %  {} of {}{} ", text::bytes(*done), text::bytes(*total), rate(*done, running))
+        }
+        Some(ActProgress::Bytes { done, total: None }) => {
+            format!("  {}{} ", text::bytes(*done), rate(*done, running))
+        }
+        Some(ActProgress::Waiting { seconds, deadline, .. }) => {
+            format!("  {} {seconds} s of at most {deadline} s ", text::bar(*seconds, *deadline, columns))
+        }
+        Some(ActProgress::Line(_)) | None => format!("  {} ", text::duration(running)),
+    };
+    vec![span(words, Tone::Active)]
+}
+
+fn rate(done: u64, running: std::time::Duration) -> String {
+    let millis = running.as_millis();
+    if millis < 500 {
+        return String::new();
+    }
+    let per_second = u128::from(done) * 1000 / millis;
+    format!("  {}/s", text::bytes(u64::try_from(per_second).unwrap_or(u64::MAX)))
+}
+
+/// The keys that hold now, as many as fit; help and leaving always do.
+pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
+    let context = model.context();
+    let shown: Vec<(String, &str)> = keys::bindings(model, context)
+        .filter(|b| !b.short.is_empty())
+        .filter_map(|b| Some((b.keys.first()?.name(), b.short)))
+        .collect();
+    let is_last = |short: &str| matches!(short, "help" | "leave");
+    let (last, first): (Vec<_>, Vec<_>) = shown.into_iter().partition(|(_, short)| is_last(short));
+    let size = |(key, short): &(String, &str)| text::width(key) + text::width(short) + 3;
+    let mut room = usize::from(area.width).saturating_sub(last.iter().map(size).sum::<usize>() + 1);
+    let fitting = first.into_iter().take_while(|entry| {
+        let fits = size(entry) <= room;
+        room = room.saturating_sub(size(entry));
+        fits
+    });
+    let mut spans = vec![span(" ", Tone::Plain)];
+    for (key, short) in fitting.chain(last) {
+        spans.push(span(key, Tone::Key));
+        spans.push(span(format!(" {short}  "), Tone::Dim));
+    }
+    row(&Line::from(spans), &Line::default(), area, buf);
+}

@@ -1,0 +1,189 @@
+//! etcd's members, live, with the age of what is shown.
+//!
+//! ```text
+//! ─ etcd ───────────────────────────────────── asked master01, 2 s old ─
+//!    member     role     health     version  revision    lag   db size  latency
+//!  ✓ master01   leader   healthy    3.4.23      81234      0  25.0 MiB   0.8 ms
+//!  ✗ master03   voter    no answer  -               -      -         -        -
+//! ```
+
+use ratatui::{buffer::Buffer, layout::Rect, text::Line};
+
+use crate::{
+    remote::{
+        clean,
+        etcd::{Member, Membership},
+    },
+    ui::{
+        draw::{labelled, line, paint, span, title, titled},
+        model::{Model, Panel, STALE},
+        text,
+        theme::Tone,
+    },
+};
+
+/// Revisions behind the newest from which on a member counts as lagging.
+const LAGGING: i64 = 1000;
+
+/// Draws the panel.
+pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
+    let focused = model.focus == Panel::Etcd;
+    let right = match &model.etcd.last {
+        None => vec![],
+        Some((membership, at)) => {
+            let age = model.now.at.saturating_sub(*at);
+            let words = format!("asked {}, {} old", membership.asked, text::duration(age));
+            if age >= STALE {
+                vec![span(format!(" ! STALE: {words} "), Tone::Selected)]
+            } else {
+                vec![span(words, Tone::Dim)]
+            }
+        }
+    };
+    let inner = titled(vec![title("etcd", focused)], right, focused, area, buf);
+    paint(&lines(model, usize::from(inner.width)), model.scroll.etcd, inner, buf);
+}
+
+/// The lines of the panel.
+pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    if let Some(why) = &model.etcd.error {
+        lines.extend(labelled(" ! not asked: ", 14, why, width, Tone::Bad));
+    }
+    let Some((membership, _)) = &model.etcd.last else {
+        if lines.is_empty() {
+            lines.push(line(" not looked at yet", Tone::Dim));
+        }
+        return lines;
+    };
+    let columns = columns(width);
+    let head: String = columns.iter().map(|c| c.cell(c.head)).collect();
+    lines.push(line(format!("  {head}"), Tone::Dim));
+    lines.extend(membership.members.iter().map(|m| member(membership, m, &columns)));
+    for alarm in &membership.alarms {
+        let who = membership
+            .members
+            .iter()
+            .find(|m| m.id == alarm.member)
+            .map_or_else(|| format!("{:x}", alarm.member), name);
+        lines.push(line(format!(" ! ALARM {} on {who}", clean::line(&alarm.kind)), Tone::Alarm));
+    }
+    for m in &membership.members {
+        if let Some(why) = trouble(m) {
+            lines.extend(labelled(&format!(" {}: ", name(m)), text::width(&name(m)) + 3, &why, width, Tone::Warn));
+        }
+    }
+    lines
+}
+
+/// What is wrong with a member, where more is known than a word.
+fn trouble(member: &Member) -> Option<String> {
+    match &member.status {
+        Err(why) => Some(clean::line(why)),
+        Ok(status) if !status.errors.is_empty() => Some(clean::line(&status.errors.join("; "))),
+        Ok(_) => None,
+    }
+}
+
+/// A member's name; one that never started has none, so its host's, in brackets.
+fn name(member: &Member) -> String {
+    if member.started() {
+        return clean::line(&member.name);
+    }
+    let host = member.host.as_ref().map(ToString::to_string);
+    format!("({})", host.or_else(|| member.peer_urls.first().map(|u| clean::line(u))).unwrap_or_else(|| "new".into()))
+}
+
+#[derive(Clone, Copy)]
+enum What {
+    Name,
+    Role,
+    Health,
+    Version,
+    Revision,
+    Lag,
+    Size,
+    Latency,
+}
+
+struct Column {
+    what: What,
+    head: &'static str,
+    width: usize,
+    right: bool,
+}
+
+impl Column {
+    fn cell(&self, content: &str) -> String {
+        let cell = if self.right { text::pad_left(content, self.width) } else { text::pad(content, self.width) };
+        format!(" {cell}")
+    }
+}
+
+/// As many columns as fit, the least telling left out first.
+fn columns(width: usize) -> Vec<Column> {
+    let c = |what, head, width, right| Column { what, head, width, right };
+    let mut all = vec![
+        c(What::Name, "member", 10, false),
+        c(What::Role, "role", 7, false),
+        c(What::Health, "health", 11, false),
+        c(What::Version, "version", 7, false),
+        c(What::Revision, "revision", 10, true),
+        c(What::Lag, "lag", 6, true),
+        c(What::Size, "db size", 9, true),
+        c(What::Latency, "latency", 8, true),
+    ];
+    let taken = |all: &[Column]| 2 + all.iter().map(|c| c.width + 1).sum::<usize>();
+    while taken(&all) > width && all.len() > 3 {
+        // The latency first, then the size; lag and version stay longest.
+        let at = all.len() - 1;
+        all.remove(at);
+    }
+    let spare = width.saturating_sub(taken(&all)).min(14);
+    if let Some(first) = all.first_mut() {
+        first.width += spare;
+    }
+    all
+}
+
+fn member(membership: &Membership, member: &Member, columns: &[Column]) -> Line<'static> {
+    let (sign, health, tone) = health(member);
+    let mut spans = vec![span(format!(" {sign}"), tone)];
+    for column in columns {
+        let (content, tone) = cell(membership, member, column.what, (health, tone));
+        spans.push(span(column.cell(&content), tone));
+    }
+    Line::from(spans)
+}
+
+fn cell(membership: &Membership, member: &Member, what: What, health: (&str, Tone)) -> (String, Tone) {
+    let status = member.status.as_ref().ok();
+    let newest = membership.members.iter().filter_map(|m| Some(m.status.as_ref().ok()?.revision)).max();
+    let plain = |s: Option<String>| (s.unwrap_or_else(|| "-".into()), Tone::Plain);
+    match what {
+        What::Name => (name(member), Tone::Plain),
+        What::Role if member.learner => ("learner".into(), Tone::Warn),
+        What::Role if membership.leader() == Some(member.id) => ("leader".into(), Tone::Strong),
+        What::Role => ("voter".into(), Tone::Plain),
+        What::Health => (health.0.into(), health.1),
+        What::Version => plain(status.map(|s| clean::line(&s.version))),
+        What::Revision => plain(status.map(|s| s.revision.to_string())),
+        What::Lag => match status.zip(newest).map(|(s, newest)| newest - s.revision) {
+            Some(lag) => (lag.to_string(), if lag > LAGGING { Tone::Warn } else { Tone::Plain }),
+            None => plain(None),
+        },
+        What::Size => plain(status.map(|s| text::bytes(u64::try_from(s.db_size).unwrap_or(0)))),
+        What::Latency => plain(status.map(|s| text::latency(s.latency))),
+    }
+}
+
+/// Sign, word and tone of a member's health.
+fn health(member: &Member) -> (char, &'static str, Tone) {
+    match &member.status {
+        _ if !member.started() => ('!', "not started", Tone::Warn),
+        Err(_) => ('✗', "no answer", Tone::Bad),
+        Ok(status) if !status.errors.is_empty() => ('!', "errors", Tone::Bad),
+        Ok(status) if status.leader == 0 => ('!', "no leader", Tone::Bad),
+        Ok(_) => ('✓', "healthy", Tone::Good),
+    }
+}

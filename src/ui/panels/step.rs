@@ -1,0 +1,368 @@
+//! A step: what it does and why, its commands, what changes, how to get back. The confirm dialog shows the same pages.
+
+use ratatui::{
+    buffer::Buffer,
+    layout::Rect,
+    text::{Line, Span},
+};
+
+use super::{bars, steps};
+use crate::{
+    cluster::{HostName, Voters},
+    engine::{
+        act::ActProgress,
+        event::StepState,
+        plan::{CertChange, PlanView, QuorumChange, Shown},
+    },
+    pki::San,
+    remote::clean,
+    ui::{
+        draw::{heading, labelled, line, paint, prose, span, title, titled},
+        model::{Model, Panel, Section},
+        steps::{ActState, Diff, Prepared, StepRow},
+        text,
+        theme::Tone,
+    },
+};
+
+/// Columns of the labels on the left.
+const LABEL: usize = 12;
+
+/// Draws the panel.
+pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
+    let focused = model.focus == Panel::Step;
+    let name = model.shown().map_or("Step".to_owned(), |r| clean::line(&r.info.title));
+    let inner = titled(vec![title(name, focused)], tabs(model.section), focused, area, buf);
+    paint(&lines(model, usize::from(inner.width)), model.scroll.step, inner, buf);
+}
+
+/// `[1 about] 2 commands 3 changes 4 undo`
+pub fn tabs(shown: Section) -> Vec<Span<'static>> {
+    let tab = |(i, section): (usize, &Section)| {
+        let word = format!("{} {}", i + 1, section.word());
+        if *section == shown { span(format!("[{word}]"), Tone::Strong) } else { span(format!(" {word} "), Tone::Dim) }
+    };
+    Section::ALL.iter().enumerate().map(tab).collect()
+}
+
+/// The lines of the selected step's page.
+pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
+    let Some(row) = model.shown() else {
+        return vec![line(" no steps yet", Tone::Dim)];
+    };
+    page(model, row, model.section, width.saturating_sub(1)).into_iter().map(indented).collect()
+}
+
+fn indented(mut line: Line<'static>) -> Line<'static> {
+    line.spans.insert(0, span(" ", Tone::Plain));
+    line
+}
+
+/// One page of a step.
+pub fn page(model: &Model, row: &StepRow, section: Section, width: usize) -> Vec<Line<'static>> {
+    let plan = row.plan.as_deref();
+    match section {
+        Section::About => about(model, row, width),
+        Section::Commands => commands(model, row, width),
+        Section::Changes => plan.map_or_else(not_yet, |p| changes(p, model.unfolded, width)),
+        Section::Undo => undo(model, row, width),
+    }
+}
+
+fn not_yet() -> Vec<Line<'static>> {
+    vec![line("known once this step is looked at", Tone::Dim)]
+}
+
+fn about(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
+    let mut lines = state(model, row, width);
+    let view = row.plan.as_ref().map(|p| &p.view);
+    if let Some(quorum) = view.and_then(|v| v.quorum) {
+        heading(&mut lines, "If one member dies now");
+        lines.extend(quorum_lines(quorum));
+    }
+    lines.extend(texts(model, row, width));
+    lines
+}
+
+/// Where, how risky, how far: a few lines.
+fn state(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    if let Some(host) = &row.info.id.host {
+        lines.extend(labelled("host", LABEL, &host_words(model, host), width, Tone::Plain));
+    }
+    let view = row.plan.as_ref().map(|p| &p.view);
+    let risk = view.map_or(row.info.risk, |v| v.risk);
+    let mut words = steps::risk_words(risk).to_owned();
+    if let Some(view) = view {
+        words.push_str(", takes about ");
+        words.push_str(&text::duration(view.expected));
+    }
+    lines.extend(labelled("risk", LABEL, &words, width, steps::risk_tone(risk)));
+    let (_, tone) = steps::sign(&row.state);
+    let seen = match &row.state {
+        StepState::AlreadyDone(seen) => format!("was done already: {seen}"),
+        StepState::Failed(why) => format!("failed: {why}"),
+        StepState::Waiting => "not looked at yet".to_owned(),
+        StepState::Done(took) => format!("done in {}", text::duration(*took)),
+        _ => steps::state_words(model, row),
+    };
+    lines.extend(labelled("state", LABEL, &seen, width, tone));
+    for proof in &row.proofs {
+        lines.extend(labelled("proven", LABEL, &format!("✓ {proof}"), width, Tone::Good));
+    }
+    for note in view.map_or(&[][..], |v| &v.notes) {
+        lines.extend(labelled("note", LABEL, note, width, Tone::Warn));
+    }
+    lines
+}
+
+/// `master04, 10.10.33.40 (the operator's comment)`
+pub fn host_words(model: &Model, host: &HostName) -> String {
+    let node = model.cluster.node(host);
+    let address = node.map(|n| format!(", {}", n.address)).unwrap_or_default();
+    let comment = node.and_then(|n| n.comment.as_deref()).map(|c| format!(" ({})", clean::line(c))).unwrap_or_default();
+    format!("{host}{address}{comment}")
+}
+
+/// What, why, and what the runbook says.
+fn texts(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    let Some(texts) = model.texts.get(row.info.id.kind) else { return lines };
+    for (title, body) in [("What it does", &texts.what), ("Why", &texts.why), ("In the runbook", &texts.runbook)] {
+        if !body.trim().is_empty() {
+            lines.push(Line::default());
+            lines.push(line(title, Tone::Heading));
+            lines.extend(prose(body, 0, width, Tone::Plain));
+        }
+    }
+    lines
+}
+
+/// Before, during and after, as a small table.
+pub fn quorum_lines(change: QuorumChange) -> Vec<Line<'static>> {
+    let row = |when: &str, voters: Voters| {
+        let tone = bars::quorum_tone(voters);
+        let sign = if tone == Tone::Good { '✓' } else { '!' };
+        Line::from(vec![
+            span(text::pad(when, LABEL), Tone::Dim),
+            span(format!("{sign} {}", text::pad(voters.if_one_dies(), 13)), tone),
+            span(format!(" {}", voters.sentence()), Tone::Plain),
+        ])
+    };
+    vec![row("before", change.before), row("meanwhile", change.during), row("after", change.after)]
+}
+
+/// The acts with how far they are, each with its exact commands.
+fn commands(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
+    let Some(plan) = row.plan.as_deref() else { return not_yet() };
+    if plan.view.acts.is_empty() {
+        return vec![line("nothing runs: this step only looks", Tone::Dim)];
+    }
+    let mut lines = Vec::new();
+    for (i, shown) in plan.view.acts.iter().enumerate() {
+        let state = row.acts.get(i).unwrap_or(&ActState::Waiting);
+        lines.extend(act(model, i + 1, shown, state, width));
+    }
+    lines
+}
+
+fn act(model: &Model, number: usize, shown: &Shown, state: &ActState, width: usize) -> Vec<Line<'static>> {
+    let (sign, tone, took) = match state {
+        ActState::Waiting => ('·', Tone::Strong, String::new()),
+        ActState::Running { .. } => ('▶', Tone::Active, String::new()),
+        ActState::Done(took) => ('✓', Tone::Good, format!("  ({})", text::duration(*took))),
+    };
+    let mut lines = Vec::new();
+    let words = format!("{number}. {}{}{took}", where_words(shown), shown.title);
+    for (i, part) in text::wrap(&words, width.saturating_sub(2)).into_iter().enumerate() {
+        let lead = if i == 0 { format!("{sign} ") } else { "  ".to_owned() };
+        lines.push(line(format!("{lead}{part}"), tone));
+    }
+    if let ActState::Running { since, progress } = state {
+        let running = model.now.at.saturating_sub(*since);
+        let mut spans = vec![span("  ", Tone::Plain)];
+        spans.extend(bars::meter(progress.as_ref(), running, width));
+        lines.push(Line::from(spans));
+        if let Some(ActProgress::Waiting { what, .. }) = progress {
+            lines.extend(prose(what, 4, width, Tone::Active));
+        }
+    }
+    let code = text::wrap_code(&shown.commands, width.saturating_sub(4));
+    lines.extend(code.into_iter().map(|l| line(format!("    {l}"), Tone::Plain)));
+    lines
+}
+
+/// `master01: `, or where else an act happens.
+fn where_words(shown: &Shown) -> String {
+    shown.host.as_ref().map_or_else(String::new, |h| format!("{h}: "))
+}
+
+/// File diffs and what changes in certificates.
+fn changes(plan: &Prepared, unfolded: bool, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for cert in &plan.view.certs {
+        separate(&mut lines);
+        lines.extend(certificate(cert, width));
+    }
+    for diff in &plan.diffs {
+        separate(&mut lines);
+        lines.extend(file(diff, unfolded, width));
+    }
+    if lines.is_empty() {
+        lines.push(line("no text file and no certificate changes", Tone::Dim));
+    }
+    lines
+}
+
+fn separate(lines: &mut Vec<Line<'static>>) {
+    if !lines.is_empty() {
+        lines.push(Line::default());
+    }
+}
+
+fn file(diff: &Diff, unfolded: bool, width: usize) -> Vec<Line<'static>> {
+    let (added, removed) = diff.counts;
+    let counts = if diff.new { "  new file".to_owned() } else { format!("  +{added} -{removed}") };
+    let name = text::fit(&diff.file, width.saturating_sub(counts.len()));
+    let mut lines = vec![Line::from(vec![span(name, Tone::Strong), span(counts, Tone::Dim)])];
+    if diff.counts == (0, 0) {
+        lines.push(line("  no line changes", Tone::Dim));
+    }
+    for part in diff.folded(unfolded) {
+        match part {
+            Err(hidden) => {
+                lines.push(line(format!("  … {}, x unfolds", text::count(hidden, "unchanged line")), Tone::Dim));
+            }
+            Ok(l) => {
+                let tone = match l.sign {
+                    '+' => Tone::Good,
+                    '-' => Tone::Bad,
+                    _ => Tone::Dim,
+                };
+                let code = text::wrap_code(&l.text, width.saturating_sub(2));
+                let code = if code.is_empty() { vec![String::new()] } else { code };
+                lines.extend(code.into_iter().map(|c| line(format!("{} {c}", l.sign), tone)));
+            }
+        }
+    }
+    lines
+}
+
+/// A certificate's names: kept, added, dropped; and what else is to be said.
+fn certificate(cert: &CertChange, width: usize) -> Vec<Line<'static>> {
+    let name = clean::line(&format!("{}:{}", cert.host, cert.path.display()));
+    let mut lines = vec![line(text::fit(&name, width), Tone::Strong)];
+    let sans = &cert.sans;
+    let groups = [
+        ("+ added", &sans.added, Tone::Good),
+        ("- dropped", &sans.dropped, Tone::Bad),
+        ("  kept", &sans.kept, Tone::Plain),
+        ("  once now", &sans.deduplicated, Tone::Warn),
+    ];
+    for (label, names, tone) in groups.into_iter().filter(|(_, names, _)| !names.is_empty()) {
+        lines.extend(labelled(label, LABEL, &san_list(names), width, tone));
+    }
+    if sans.is_same() {
+        lines.push(line("  no name is added or dropped", Tone::Dim));
+    }
+    for note in &cert.notes {
+        lines.extend(labelled("", 2, note, width, Tone::Dim));
+    }
+    lines
+}
+
+/// Names with spaces between, so that they wrap.
+fn san_list(names: &[San]) -> String {
+    names.iter().map(|s| clean::line(&s.to_string())).collect::<Vec<_>>().join("  ")
+}
+
+/// The undo card; before the step is looked at, what its text says in general.
+fn undo(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
+    let texts = model.texts.get(row.info.id.kind);
+    let (until, cost) = match (row.plan.as_deref(), texts) {
+        (Some(plan), _) if !plan.view.undo.until.is_empty() || !plan.view.undo.cost.is_empty() => {
+            (plan.view.undo.until.clone(), plan.view.undo.cost.clone())
+        }
+        (_, Some(texts)) => (texts.undo_until.clone(), texts.undo_cost.clone()),
+        _ => (String::new(), String::new()),
+    };
+    let mut lines = labelled("until", LABEL, &until, width, Tone::Plain);
+    lines.extend(labelled("cost", LABEL, &cost, width, Tone::Plain));
+    let Some(plan) = row.plan.as_deref() else {
+        separate(&mut lines);
+        lines.extend(not_yet());
+        return lines;
+    };
+    separate(&mut lines);
+    if plan.view.undo.acts.is_empty() {
+        lines.push(line("nothing would run: there is nothing to take back, or no way to", Tone::Dim));
+    } else {
+        lines.push(line("What would run", Tone::Heading));
+        let acts = plan.view.undo.acts.iter().enumerate();
+        lines.extend(acts.flat_map(|(i, a)| act(model, i + 1, a, &ActState::Waiting, width)));
+    }
+    lines
+}
+
+/// What a yes comes to, on one page: what is down meanwhile, quorum, the way back, what runs. Close together, so that all
+/// that decides is in sight at 80×24.
+pub fn summary(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    if let Some(down) = &plan.down_meanwhile {
+        lines.push(line("Down meanwhile", Tone::Heading));
+        lines.extend(prose(&format!("! {down}"), 0, width, Tone::Warn));
+    }
+    if let Some(quorum) = plan.quorum {
+        lines.push(line("If one member dies now", Tone::Heading));
+        lines.extend(quorum_lines(quorum));
+    }
+    lines.push(line("The way back", Tone::Heading));
+    lines.extend(undo_brief(model, row, plan, width));
+    for note in &plan.notes {
+        lines.extend(labelled("note", LABEL, note, width, Tone::Warn));
+    }
+    let about = format!("What runs, about {}", text::duration(plan.expected));
+    lines.push(line(about, Tone::Heading));
+    for (i, shown) in plan.acts.iter().enumerate() {
+        let words = format!("{}{}", where_words(shown), shown.title);
+        lines.extend(labelled(&format!("{:>2}.", i + 1), 4, &words, width, Tone::Plain));
+    }
+    let changed = change_counts(plan);
+    if !changed.is_empty() {
+        lines.extend(labelled("", 4, &changed, width, Tone::Dim));
+    }
+    if let Some(host) = &row.info.id.host {
+        lines.extend(labelled("host", LABEL, &host_words(model, host), width, Tone::Plain));
+    }
+    lines.extend(texts(model, row, width));
+    lines
+}
+
+fn change_counts(plan: &PlanView) -> String {
+    let mut parts = Vec::new();
+    if !plan.diffs.is_empty() {
+        parts.push(format!("{} changed", text::count(plan.diffs.len(), "file")));
+    }
+    if !plan.certs.is_empty() {
+        parts.push(format!("{} re-issued", text::count(plan.certs.len(), "certificate")));
+    }
+    if parts.is_empty() { String::new() } else { format!("{}: page 3 shows how", parts.join(", ")) }
+}
+
+fn undo_brief(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> Vec<Line<'static>> {
+    let texts = model.texts.get(row.info.id.kind);
+    let or = |own: &str, general: Option<&String>| {
+        if own.is_empty() { general.cloned().unwrap_or_default() } else { own.to_owned() }
+    };
+    let until = or(&plan.undo.until, texts.map(|t| &t.undo_until));
+    let cost = or(&plan.undo.cost, texts.map(|t| &t.undo_cost));
+    let mut lines = labelled("until", LABEL, &until, width, Tone::Plain);
+    lines.extend(labelled("cost", LABEL, &cost, width, Tone::Plain));
+    let runs = match plan.undo.acts.len() {
+        0 => "nothing runs to take it back".to_owned(),
+        1 => format!("{}{}", where_words(&plan.undo.acts[0]), plan.undo.acts[0].title),
+        n => format!("{}: page 4 shows them", text::count(n, "action")),
+    };
+    lines.extend(labelled("how", LABEL, &runs, width, Tone::Plain));
+    lines
+}

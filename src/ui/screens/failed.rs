@@ -1,0 +1,67 @@
+//! A failed step is a screen: what failed and where, what state that leaves, the last lines, the choices.
+
+use ratatui::text::Line;
+
+use crate::{
+    engine::confirm::Failure,
+    ui::{
+        draw::{heading, labelled, line, prose},
+        model::Model,
+        panels::step,
+        screens::survey,
+        text,
+        theme::Tone,
+    },
+};
+
+/// The page.
+pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
+    let Some(failure) = &model.failure else { return vec![line("no step has failed", Tone::Dim)] };
+    let mut lines = what(model, failure, width);
+    heading(&mut lines, "Choose; nothing happens until you do");
+    let choice = |key: &str, words: &str| labelled(key, 4, words, width, Tone::Plain);
+    lines.extend(choice("r", "retry: look at the cluster again and go on from what is seen"));
+    match &failure.undo {
+        Some(card) => {
+            let acts = text::count(card.acts.len(), "action");
+            let cost = if card.cost.is_empty() { String::new() } else { format!("; cost: {}", card.cost) };
+            lines.extend(choice("u", &format!("undo this step ({acts}), then stop{cost}")));
+        }
+        None => lines.extend(labelled("-", 4, "there is nothing of this step to undo", width, Tone::Dim)),
+    }
+    lines.extend(choice("s", "stop here and leave things as they are; the same command goes on later"));
+    lines.extend(output(failure, width));
+    lines
+}
+
+/// What failed, on which host, and what that leaves.
+pub fn what(model: &Model, failure: &Failure, width: usize) -> Vec<Line<'static>> {
+    let refused = !failure.refused.is_empty();
+    let word = if refused { "REFUSED" } else { "FAILED" };
+    let mut lines = vec![Line::default()];
+    lines.extend(prose(&format!("✗ {word}: {}", model.title(&failure.step)), 0, width, Tone::Bad));
+    if let Some(host) = &failure.step.host {
+        lines.extend(labelled("host", 10, &step::host_words(model, host), width, Tone::Plain));
+    }
+    lines.extend(labelled("doing", 10, &failure.doing, width, Tone::Plain));
+    lines.extend(labelled("error", 10, &failure.error, width, Tone::Bad));
+    lines.extend(labelled("leaves", 10, &failure.left, width, Tone::Strong));
+    lines.extend(survey::findings(&failure.refused, width));
+    lines
+}
+
+/// The last lines of output.
+pub fn output(failure: &Failure, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    if failure.output.is_empty() {
+        return lines;
+    }
+    lines.push(Line::default());
+    lines.push(line("Last lines of output", Tone::Heading));
+    for l in &failure.output {
+        lines.extend(
+            text::wrap_code(l, width.saturating_sub(2)).into_iter().map(|c| line(format!("  {c}"), Tone::Plain)),
+        );
+    }
+    lines
+}

@@ -1,0 +1,6 @@
+//! The screen, driven by messages and looked at as a whole.
+
+mod fixtures;
+mod keys;
+mod questions;
+mod screens;

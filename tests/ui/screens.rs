@@ -1,0 +1,159 @@
+//! Whole screens, text and style, at three sizes; and every size below without a panic.
+
+use std::fmt::Write as _;
+
+use banister::ui::{Model, Theme, view};
+use ratatui::{Terminal, backend::TestBackend, buffer::Buffer};
+
+use crate::fixtures::{SCENES, scene};
+
+const ALL: Theme = Theme { colour: true, unicode: true };
+
+/// What the model looks like at its size.
+pub fn draw(model: &Model, size: (u16, u16)) -> Buffer {
+    let Ok(mut terminal) = Terminal::new(TestBackend::new(size.0, size.1));
+    let Ok(_) = terminal.draw(|frame| view(model, frame));
+    terminal.backend().buffer().clone()
+}
+
+/// The text as a terminal would show it: a wide glyph takes the column after it.
+pub fn text(buffer: &Buffer) -> String {
+    let mut out = String::new();
+    for y in buffer.area.top()..buffer.area.bottom() {
+        let mut x = buffer.area.left();
+        let mut line = String::new();
+        while x < buffer.area.right() {
+            let symbol = buffer[(x, y)].symbol();
+            line.push_str(symbol);
+            x += u16::try_from(unicode_width::UnicodeWidthStr::width(symbol).max(1)).unwrap_or(1);
+        }
+        out.push_str(line.trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+/// The styles as runs: row, first and last column, what is not plain.
+fn styles(buffer: &Buffer) -> String {
+    let mut out = String::new();
+    for y in buffer.area.top()..buffer.area.bottom() {
+        let mut x = buffer.area.left();
+        while x < buffer.area.right() {
+            let style = |x| {
+                let cell = &buffer[(x, y)];
+                (cell.fg, cell.bg, cell.modifier)
+            };
+            let (start, first) = (x, style(x));
+            while x < buffer.area.right() && style(x) == first {
+                x += 1;
+            }
+            let (fg, bg, modifier) = first;
+            if (fg, bg) != (ratatui::style::Color::Reset, ratatui::style::Color::Reset) || !modifier.is_empty() {
+                let _ = writeln!(out, "{y}:{start}-{} fg {fg} bg {bg} {modifier:?}", x - 1);
+            }
+        }
+    }
+    out
+}
+
+fn shown(model: &Model, size: (u16, u16)) -> String {
+    let buffer = draw(model, size);
+    format!("{}\n--- styles\n{}", text(&buffer), styles(&buffer))
+}
+
+fn settings() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings
+}
+
+#[test]
+fn every_scene_at_three_sizes() {
+    settings().bind(|| {
+        for name in SCENES {
+            for size in [(80, 24), (120, 40), (200, 60)] {
+                let model = scene(name, size, ALL);
+                insta::assert_snapshot!(format!("{name}@{}x{}", size.0, size.1), shown(&model, size));
+            }
+        }
+    });
+}
+
+#[test]
+fn without_colour_and_unicode_nothing_is_lost_but_looks() {
+    let none = Theme { colour: false, unicode: false };
+    settings().bind(|| {
+        for name in ["connecting", "wizard-waiting", "confirm-irreversible"] {
+            let model = scene(name, (80, 24), none);
+            insta::assert_snapshot!(format!("{name}@ascii"), shown(&model, (80, 24)));
+        }
+    });
+    for name in SCENES {
+        let buffer = draw(&scene(name, (80, 24), none), (80, 24));
+        assert!(text(&buffer).is_ascii(), "{name}");
+        assert!(!styles(&buffer).contains("Red"), "{name}");
+    }
+}
+
+#[test]
+fn no_size_makes_any_scene_panic() {
+    for name in SCENES {
+        let mut model = scene(name, (80, 24), ALL);
+        for width in 1..=90 {
+            // Odd heights below, all around the smallest size; a resize in between as the terminal would send it.
+            for height in (1..=40).filter(|h| h % 3 == 1 || (20..=26).contains(h)) {
+                crate::fixtures::feed(&mut model, [banister::ui::Msg::Resize(width, height)]);
+                draw(&model, (width, height));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_wide_glyph_never_breaks_a_border() {
+    // Every column a dialog's border may have, over rows full of wide glyphs.
+    for width in 80..=110 {
+        let size = (width, 24);
+        let buffer = draw(&scene("connecting-host-key", size, ALL), size);
+        let lines = text(&buffer);
+        let framed: Vec<&str> = lines.lines().filter(|l| l.contains('│')).collect();
+        assert!(framed.len() > 5, "{lines}");
+        let columns = |l: &str| {
+            let at = |i: usize| unicode_width::UnicodeWidthStr::width(&l[..i]);
+            (l.find('│').map(at), l.rfind('│').map(at))
+        };
+        let first = columns(framed[0]);
+        assert!(framed.iter().all(|l| columns(l) == first), "at width {width}:\n{lines}");
+    }
+}
+
+#[test]
+fn too_small_says_so_and_what_goes_on() {
+    let size = (60, 10);
+    let model = scene("wizard-running", size, ALL);
+    let shown = text(&draw(&model, size));
+    assert!(
+        shown.contains("terminal too small") && shown.contains("60x10") && shown.contains("the run goes on"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn the_quorum_line_is_on_every_screen_once_etcd_was_seen() {
+    for name in SCENES.iter().filter(|n| !n.starts_with("connecting")) {
+        let shown = text(&draw(&scene(name, (80, 24), ALL), (80, 24)));
+        assert!(shown.lines().nth(1).is_some_and(|l| l.contains("if one more dies: ")), "{name}:\n{shown}");
+    }
+}
+
+#[test]
+fn stale_data_is_marked_in_words() {
+    let shown = text(&draw(&scene("wizard-etcd-degraded", (80, 24), ALL), (80, 24)));
+    assert!(shown.contains("STALE") && shown.contains("no answer") && shown.contains("NOSPACE"), "{shown}");
+    assert!(
+        shown.contains("3 voters (2 healthy), quorum 2, survives 0, 1 learner — if one more dies: etcd is DOWN"),
+        "{shown}"
+    );
+}
