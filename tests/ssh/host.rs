@@ -70,6 +70,7 @@ pub(crate) struct Host {
 pub(crate) struct Seen {
     pub(crate) logins: Mutex<usize>,
     pub(crate) lines: Mutex<Vec<String>>,
+    pub(crate) signed_with: Mutex<Vec<String>>,
 }
 
 impl Seen {
@@ -170,6 +171,7 @@ impl server::Handler for Sshd {
             return Ok(self.no());
         }
         self.key_done = true;
+        self.shared.seen.signed_with.lock().unwrap().push(key.algorithm.as_str().to_owned());
         Ok(self.next_factor())
     }
 

@@ -2,7 +2,10 @@
 
 use banister::{
     cluster::{HostName, SshSettings},
-    remote::{Io, Remote, RemoteError, run_ok},
+    remote::{
+        Io, Remote, RemoteError, run_ok,
+        ssh::{ConnectState, SshRemote},
+    },
 };
 use russh::keys::{key::safe_rng, pkcs8};
 
@@ -238,4 +241,33 @@ async fn a_nodes_own_settings_hold_for_it_alone() {
     let all = remote.connect_all().await;
     assert_eq!(all[0].1.as_ref().unwrap().user, "root");
     assert_eq!(all[1].1.as_ref().unwrap().user, "ann");
+}
+
+#[tokio::test]
+async fn progress_is_told_for_the_first_login_and_for_a_redial() {
+    let mut desk = Desk::new();
+    let host = Host::start(desk.character()).await;
+    let name = desk.add("m1", &host);
+    desk.know(&host);
+    let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+    let person = std::sync::Arc::new(Person::default());
+    let remote = SshRemote::within(&desk.cluster, person, Some(tx), desk.env.clone());
+    let mut told = || {
+        let mut words = Vec::new();
+        while let Ok((_, state)) = rx.try_recv() {
+            words.push(match state {
+                ConnectState::Dialling { .. } => "dialling",
+                ConnectState::HostKey { .. } => "host key",
+                ConnectState::LoggingIn { .. } => "logging in",
+                ConnectState::Up(_) => "up",
+                ConnectState::Failed(_) => "failed",
+            });
+        }
+        words
+    };
+    remote.connect_all().await.remove(0).1.unwrap();
+    assert_eq!(told(), ["dialling", "logging in", "up"]);
+    host.wire.cut();
+    run_ok(&remote, &name, &marked("/dev/null")).await.unwrap();
+    assert_eq!(told(), ["dialling", "logging in", "up"]);
 }

@@ -1,8 +1,11 @@
 //! The SSH remote against hosts in this process: real russh servers on loopback that run scripts as the current user.
 
+#![cfg(test)]
+
 mod copying;
 mod host;
 mod hostkeys;
+mod keys;
 #[cfg(feature = "lab")]
 mod lab;
 mod logins;

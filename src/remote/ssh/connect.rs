@@ -268,12 +268,11 @@ async fn ask(shared: &Shared, to: &Endpoint, settings: &Resolved, key: &PublicKe
     // Several hosts may share a name and key (one bastion): the first answer is everybody's.
     let settled = || shared.verdict(&name, key);
     let before = settled();
-    let yes = match before {
-        Some(answer) => answer,
-        None => {
-            shared.tell(&to.name, ConnectState::HostKey { fingerprint: shown.fingerprint.clone() });
-            shared.questions.host_key(&to.name, &settings.address(), &shown, settled).await
-        }
+    let yes = if let Some(answer) = before {
+        answer
+    } else {
+        shared.tell(&to.name, ConnectState::HostKey { fingerprint: shown.fingerprint.clone() });
+        shared.questions.host_key(&to.name, &settings.address(), &shown, settled).await
     };
     if settled().is_none() {
         if yes && let Some(file) = file {

@@ -175,7 +175,7 @@ impl Endpoint {
             match &dialled {
                 // A first login counts only when it can act as root.
                 Ok(session) if self.door.initialized() => {
-                    shared.tell(&self.name, ConnectState::Up(session.facts.clone()))
+                    shared.tell(&self.name, ConnectState::Up(session.facts.clone()));
                 }
                 Ok(_) => {}
                 Err(e) => shared.tell(&self.name, ConnectState::Failed(e.clone())),

@@ -154,7 +154,7 @@ const HELD_OPEN: &str = "it ended, but something it left running holds its outpu
 enum Sink {
     Capture(BytesMut),
     Writer(std::pin::Pin<Box<dyn tokio::io::AsyncWrite + Send>>),
-    Queue { chunks: mpsc::UnboundedSender<Bytes>, waiting: Arc<AtomicUsize>, writing: JoinHandle<std::io::Result<()>> },
+    Queue { chunks: mpsc::UnboundedSender<Bytes>, unread: Arc<AtomicUsize>, writing: JoinHandle<std::io::Result<()>> },
 }
 
 impl Sink {
@@ -164,8 +164,8 @@ impl Sink {
             Stdout::Writer(writer) if !shared_session => Self::Writer(writer),
             Stdout::Writer(mut writer) => {
                 let (chunks, mut queued) = mpsc::unbounded_channel::<Bytes>();
-                let waiting = Arc::new(AtomicUsize::new(0));
-                let left = waiting.clone();
+                let unread = Arc::new(AtomicUsize::new(0));
+                let left = unread.clone();
                 let writing = tokio::spawn(async move {
                     while let Some(chunk) = queued.recv().await {
                         writer.write_all(&chunk).await?;
@@ -175,7 +175,7 @@ impl Sink {
                     }
                     writer.shutdown().await
                 });
-                Self::Queue { chunks, waiting, writing }
+                Self::Queue { chunks, unread, writing }
             }
         }
     }
@@ -190,8 +190,8 @@ impl Sink {
                 Ok(())
             }
             Self::Writer(writer) => writer.write_all(&data).await.map_err(|e| not_written(&e)),
-            Self::Queue { chunks, waiting, .. } => {
-                let unread = waiting.fetch_add(data.len(), Ordering::SeqCst) + data.len();
+            Self::Queue { chunks, unread, .. } => {
+                let unread = unread.fetch_add(data.len(), Ordering::SeqCst) + data.len();
                 if unread > QUEUED || chunks.send(data).is_err() {
                     return Err(Fault::Broken("its output is not being read".into()));
                 }
