@@ -79,8 +79,7 @@ async fn files_go_there_and_come_back_to_the_byte() {
         remote.run(&m1(), &op, io).await.unwrap().checked(&m1(), &op).unwrap();
         let (into, mut out_of) = tokio::io::duplex(64 << 10);
         let op = Op::ReadFile { path: path.clone() };
-        let io =
-            Io { stdout: Stdout::Writer(Box::pin(into)), deadline: Some(Duration::from_secs(120)), ..Io::default() };
+        let io = Io { stdout: Stdout::Writer(Box::pin(into)), deadline: Some(Duration::from_mins(2)), ..Io::default() };
         let mut got = Vec::new();
         let (host, mut fails) = (m1(), false);
         let (output, read) = tokio::join!(remote.run(&host, &op, io), out_of.read_to_end(&mut got));

@@ -189,13 +189,31 @@ async fn a_sudo_password_is_asked_once_and_stays_out_of_argv_and_content() {
 }
 
 #[tokio::test]
+async fn a_refusal_stands_until_somebody_connects_again() {
+    let mut desk = Desk::new();
+    let host = ops_host(&mut desk, SUDO_PASSWORD).await;
+    desk.cluster.ssh.sudo = Some(true);
+    let (remote, person) = desk.remote(Person { secrets: vec![("sudo password", "wrong")], ..Person::default() });
+    let m1 = HostName::new("m1");
+    for _ in 0..3 {
+        let e = run_ok(&remote, &m1, &marked("/dev/null")).await.unwrap_err().to_string();
+        assert!(e.contains("incorrect password"), "{e}");
+    }
+    assert_eq!(person.asked().len(), 3, "three guesses, not three for each operation");
+    assert!(remote.connect(&[m1]).await.remove(0).1.is_err());
+    assert_eq!(person.asked().len(), 6);
+    assert_eq!(host.seen.logins(), 1);
+}
+
+#[tokio::test]
 async fn a_bastion_is_checked_the_same_way_and_shared() {
     let mut desk = Desk::new();
     let bastion = Host::start(desk.character()).await;
     let (one, two) = (Host::start(desk.character()).await, Host::start(desk.character()).await);
     let m1 = desk.add("m1", &one);
     desk.add("m2", &two);
-    (desk.know(&one), desk.know(&two));
+    desk.know(&one);
+    desk.know(&two);
     desk.cluster.ssh.jump = Some(format!("ann@127.0.0.1:{}", bastion.address().port()));
 
     let (remote, _) = desk.remote(Person::default());
@@ -233,7 +251,8 @@ async fn a_nodes_own_settings_hold_for_it_alone() {
     let (mine, others) = (Host::start(desk.character()).await, Host::start(character).await);
     desk.add("m1", &mine);
     desk.add("m2", &others);
-    (desk.know(&mine), desk.know(&others));
+    desk.know(&mine);
+    desk.know(&others);
     let port = desk.cluster.masters[1].ssh.port;
     desk.cluster.masters[1].ssh =
         SshSettings { port, identity: Some(desk.path("other")), user: Some("ann".into()), ..SshSettings::default() };

@@ -21,7 +21,7 @@ use std::{
 
 use async_trait::async_trait;
 use banister::{
-    cluster::{Cluster, HostName, Node, Role, SshSettings},
+    cluster::{BinarySource, Cluster, EtcdLayout, FirewallChoice, HostName, KubeLayout, Node, Role, SshSettings},
     remote::{
         Asker, Op,
         ssh::{Environment, SshRemote},
@@ -89,11 +89,11 @@ impl Desk {
                 masters: Vec::new(),
                 join: Vec::new(),
                 workers: Vec::new(),
-                etcd: Default::default(),
-                kube: Default::default(),
+                etcd: EtcdLayout::default(),
+                kube: KubeLayout::default(),
                 backup_dir: "/root/backup".into(),
-                firewall: Default::default(),
-                binaries: Default::default(),
+                firewall: FirewallChoice::default(),
+                binaries: BinarySource::default(),
                 set_hostname: true,
                 lifetime_days: None,
                 notices: Vec::new(),

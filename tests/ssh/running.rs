@@ -62,7 +62,7 @@ async fn lines_of_standard_error_come_as_they_are_printed_and_clean() {
 #[tokio::test]
 async fn a_flood_of_output_is_an_error_not_a_cut() {
     let (_desk, _host, m1, remote) = one_host(|c| c.table = vec![("/t/flood", "cat /dev/zero".into())]).await;
-    let io = Io { deadline: Some(Duration::from_secs(60)), ..Io::default() };
+    let io = Io { deadline: Some(Duration::from_mins(1)), ..Io::default() };
     let e = remote.run(&m1, &marked("/t/flood"), io).await.unwrap_err();
     assert!(e.to_string().contains(&format!("more than {} MiB", MAX_CAPTURE >> 20)), "{e}");
     // And the session is none the worse for it.

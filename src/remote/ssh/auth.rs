@@ -386,8 +386,10 @@ impl<'a> Login<'a> {
     // ---- what a person answers -------------------------------------------------------------------------------------
 
     async fn interactive(&mut self) -> Result<Factor, Stop> {
-        for attempt in 0..=ANSWERS {
-            let (answered, result) = self.conversation(attempt == 0).await?;
+        let mut remembered = !self.answers.0.lock().await.is_empty();
+        for _ in 0..ANSWERS + usize::from(remembered) {
+            let (answered, result) = self.conversation(remembered).await?;
+            remembered = false;
             self.asked = false;
             if let Some(done) = result {
                 let how = "keyboard-interactive".to_owned();
@@ -440,8 +442,9 @@ impl<'a> Login<'a> {
     }
 
     async fn password(&mut self) -> Result<Factor, Stop> {
-        for attempt in 0..=ANSWERS {
-            let Some(password) = self.answer(PASSWORD, "", attempt == 0).await else {
+        let mut remembered = self.answers.0.lock().await.contains_key(PASSWORD);
+        for _ in 0..ANSWERS + usize::from(remembered) {
+            let Some(password) = self.answer(PASSWORD, "", std::mem::take(&mut remembered)).await else {
                 self.tried.push("password: nobody answered".into());
                 self.unanswered = true;
                 return Ok(Factor::Out);

@@ -96,6 +96,9 @@ pub(super) struct Endpoint {
     control: Lane,
     bulk_places: Arc<Semaphore>,
     bulk_idle: std::sync::Mutex<Vec<Arc<Session>>>,
+    /// A refusal that another try would not change: kept until a person asks for one, so that nobody is asked the same
+    /// again by every operation and no sshd sees a stream of failed logins.
+    refusal: std::sync::Mutex<Option<RemoteError>>,
 }
 
 /// A session to run one job on.
@@ -123,6 +126,7 @@ impl Endpoint {
             control: Lane::default(),
             bulk_places: Arc::new(Semaphore::new(BULK)),
             bulk_idle: std::sync::Mutex::default(),
+            refusal: std::sync::Mutex::default(),
         }
     }
 
@@ -182,7 +186,28 @@ impl Endpoint {
             }
             dialled
         };
-        self.control.get(dial).await
+        if let Some(refusal) = locked(&self.refusal).clone() {
+            return Err(refusal);
+        }
+        self.keep_refusal(self.control.get(dial).await)
+    }
+
+    /// Lets a refused login be tried again.
+    pub fn forget_refusal(&self) {
+        *locked(&self.refusal) = None;
+    }
+
+    fn keep_refusal<T>(&self, result: Result<T, RemoteError>) -> Result<T, RemoteError> {
+        let kept = |e: &RemoteError| {
+            matches!(
+                e,
+                RemoteError::Auth { .. } | RemoteError::UnknownHostKey { .. } | RemoteError::ChangedHostKey { .. }
+            )
+        };
+        if let Some(e) = result.as_ref().err().filter(|e| kept(e)) {
+            *locked(&self.refusal) = Some(e.clone());
+        }
+        result
     }
 
     async fn lease(&self, shared: &Shared, bulk: bool) -> Result<Lease, RemoteError> {
@@ -248,7 +273,7 @@ impl Endpoint {
 
     /// How scripts run here; found out at the first use.
     pub async fn door(&self, shared: &Shared) -> Result<&Door, RemoteError> {
-        self.door.get_or_try_init(|| self.find_door(shared)).await
+        self.keep_refusal(self.door.get_or_try_init(|| self.find_door(shared)).await)
     }
 
     async fn try_door(&self, shared: &Shared, door: &Door, script: &str) -> Result<Output, RemoteError> {
@@ -316,31 +341,28 @@ impl Endpoint {
         if door::probed(&output.text()) == Probed::Clean(0) {
             return Ok(Rights::Sudo);
         }
-        let said = clean::tail(&output.stderr, 2);
-        // Words of sudo itself, translated on some hosts: anything it says before a password is tried could mean one.
-        let hopeless = ["not found", "sudoers", "must have a tty", "not allowed"].iter().any(|w| said.contains(w));
-        if hopeless {
-            return Err(self.refused(
-                to,
-                format!("sudo refuses ({said}); let {} run /bin/sh by sudo without a terminal", to.user),
-            ));
-        }
+        let mut said = clean::tail(&output.stderr, 2);
         for attempt in 0..door::ATTEMPTS {
+            // sudo's own words; where they are translated, asking for a password is the better guess.
+            if ["not found", "sudoers", "must have a tty", "not allowed"].iter().any(|w| said.contains(w)) {
+                break;
+            }
             let again = if attempt == 0 { "" } else { "wrong, once more: " };
             let prompt = format!("{again}sudo password of {} on {}", to.user, self.name);
             let Some(password) = shared.questions.secret(&prompt).await else {
-                return Err(self.refused(to, format!("sudo wants a password ({said}) and nobody gave it; allow NOPASSWD, or run banister at a terminal")));
+                return Err(self.refused(
+                    to,
+                    format!("sudo wants a password ({said}) and nobody gave it; allow NOPASSWD, or run banister at a terminal"),
+                ));
             };
-            let rights = Rights::SudoPassword(password);
-            let door = Door { rights: rights.clone(), encoded };
-            if door::probed(&self.try_door(shared, &door, door::PROBE).await?.text()) == Probed::Clean(0) {
-                return Ok(rights);
+            let door = Door { rights: Rights::SudoTry(password.clone()), encoded };
+            let output = self.try_door(shared, &door, door::PROBE).await?;
+            if door::probed(&output.text()) == Probed::Clean(0) {
+                return Ok(Rights::SudoPassword(password));
             }
+            said = clean::tail(&output.stderr, 2);
         }
-        Err(self.refused(
-            to,
-            format!("sudo took none of {} passwords; check that {} may use sudo", door::ATTEMPTS, to.user),
-        ))
+        Err(self.refused(to, format!("sudo refuses ({said}); let {} run /bin/sh by sudo without a terminal", to.user)))
     }
 
     fn refused(&self, to: &Resolved, why: String) -> RemoteError {

@@ -142,7 +142,7 @@ impl SshRemote {
     }
 
     /// Logs in to every host at once and finds out whether it can act as root there. Hosts that fail are reported with the
-    /// others, in the file's order. What a person said no to in an earlier call is asked again.
+    /// others, in the file's order. What was refused before, by a host or a person, is tried again here and only here.
     pub async fn connect_all(&self) -> Vec<(HostName, Result<Connected, RemoteError>)> {
         let names: Vec<_> = self.order.to_vec();
         self.connect(&names).await
@@ -151,6 +151,8 @@ impl SshRemote {
     /// The same for some hosts, in the order given.
     pub async fn connect(&self, names: &[HostName]) -> Vec<(HostName, Result<Connected, RemoteError>)> {
         self.shared.keys.forget_refusals().await;
+        let bastions: Vec<_> = self.shared.bastions.lock().await.values().cloned().collect();
+        names.iter().filter_map(|name| self.hosts.get(name)).chain(&bastions).for_each(|e| e.forget_refusal());
         locked(&self.shared.verdicts).retain(|(_, _, yes)| *yes);
         let places = Semaphore::new(AT_ONCE);
         let mut dials: FuturesUnordered<_> = names
