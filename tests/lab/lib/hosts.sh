@@ -87,10 +87,12 @@ cmd_up() {
   if ((UP_KUBE)); then cmd_prepare --etcd "$UP_ETCD" --kube; else cmd_prepare --etcd "$UP_ETCD"; fi
   remove_lab
   mkdir -p "$LAB_STATE"
+  clean_state "$LAB_STATE"
+  echo "$LAB_STATE" >"$LAB_CACHE/state-directory"
   printf '%s\n' "${arguments[@]}" >"$LAB_STATE/up.arguments"
   name_hosts
-  make_keys
   write_env
+  make_keys
   write_cluster_file
   make_pki
   ((!UP_KUBE)) || make_kube
@@ -128,7 +130,7 @@ cmd_down() {
 }
 
 remove_lab() {
-  local old paused
+  local old paused state
   old=$(in_docker ps --all --quiet --filter label=banister.lab)
   if [[ -n $old ]]; then
     say "removing the old lab"
@@ -141,9 +143,14 @@ remove_lab() {
   fi
   ! in_docker network inspect "$LAB_NETWORK" >/dev/null 2>&1 || in_docker network rm "$LAB_NETWORK" >/dev/null
   rm -rf "$LAB_CACHE/volumes"
-  if [[ -f $LAB_STATE/env ]]; then
-    (cd "$LAB_STATE" && rm -rf env up.arguments cluster.yaml id_ed25519 id_ed25519.pub known_hosts etcd kube hosts)
-  fi
+  state=$(cat "$LAB_CACHE/state-directory" 2>/dev/null || true)
+  [[ -z $state ]] || clean_state "$state"
+}
+
+# Only what a lab put there.
+clean_state() {
+  [[ -f $1/env ]] || return 0
+  (cd "$1" && rm -rf env up.arguments cluster.yaml id_ed25519 id_ed25519.pub known_hosts etcd kube hosts)
 }
 
 # Names and addresses mirror the runbook's: .37 on for the masters, .40 on for those that join, .51 on for the workers.
