@@ -51,7 +51,7 @@ cmd_exec() {
   local host
   host=$(container_of "${1:?HOST}")
   shift
-  in_docker exec "$host" "$@"
+  in_docker exec --interactive "$host" "$@"
 }
 
 cmd_cut() { in_docker network disconnect "$LAB_NETWORK" "$(container_of "$1")"; }
@@ -86,6 +86,7 @@ cmd_up() {
   ((UP_BARE >= 0 && UP_BARE <= 10)) || die "up: 0 to 10 bare hosts"
   if ((UP_KUBE)); then cmd_prepare --etcd "$UP_ETCD" --kube; else cmd_prepare --etcd "$UP_ETCD"; fi
   remove_lab
+  drop_older_images
   mkdir -p "$LAB_STATE"
   clean_state "$LAB_STATE"
   echo "$LAB_STATE" >"$LAB_CACHE/state-directory"
@@ -107,6 +108,7 @@ cmd_up() {
   for host in "${HOSTS[@]}"; do
     wait_for 60 "$host to be up" host_runs "$host" || die "$host is not up"
   done
+  rm -rf "$LAB_STATE/hosts"
   say "every host is up"
   etcd_ready
   ((!UP_KUBE)) || kube_ready
