@@ -225,7 +225,7 @@ impl Wizard {
         match inner {
             Inner::Msg(msg) => return self.tell(msg),
             Inner::Looked(mut looked) => {
-                if self.session.blocking(&looked, self.task).is_empty() {
+                if Session::blocking(&looked, self.task).is_empty() {
                     looked.observed = Arc::new(unblocked(&looked.observed));
                 }
                 self.looked = Some(looked.clone());

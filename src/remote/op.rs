@@ -447,8 +447,11 @@ impl Op {
         }
         Duration::from_secs(match self {
             Self::Systemctl { .. } | Self::FirewallOff | Self::OpenPorts { .. } | Self::ClosePorts { .. } => 120,
-            Self::BackupTrees { .. } | Self::SnapshotSave { .. } | Self::SnapshotTrial { .. } => 600,
-            Self::ReceiveFile { .. } | Self::RehearsalEtcd { .. } => 600,
+            Self::BackupTrees { .. }
+            | Self::SnapshotSave { .. }
+            | Self::SnapshotTrial { .. }
+            | Self::ReceiveFile { .. }
+            | Self::RehearsalEtcd { .. } => 600,
             Self::FollowLog { .. } => 24 * 3600,
             op if op.read_only() => 20,
             _ => 60,

@@ -7,7 +7,7 @@ use crate::{
     cluster::{Cluster, HostName},
     engine::step::SharedStep,
     pki::San,
-    remote::etcd::Version,
+    remote::etcd::{Membership, Version},
 };
 
 mod certs;
@@ -43,7 +43,7 @@ pub(super) fn steps(cx: &Arc<Ctx>) -> Vec<SharedStep> {
 
 /// The lowest version any member runs, as the survey saw it.
 fn version(cx: &Ctx) -> Option<Version> {
-    cx.observed.etcd.as_ref().ok().and_then(|m| m.lowest_version())
+    cx.observed.etcd.as_ref().ok().and_then(Membership::lowest_version)
 }
 
 /// Whether every member knows learners. 3.3 silently adds a voter instead, so "not known" counts as no.
