@@ -7,7 +7,6 @@ use std::fmt::Write as _;
 use serde::Serialize;
 
 use super::{
-    act::UndoAct,
     journal::{Change, Line, Record},
     undo,
 };
@@ -81,7 +80,7 @@ pub fn report(lines: &[Line], backups: String) -> Report {
         runs: Vec::new(),
         undo: undo::begun(lines)
             .into_iter()
-            .map(|b| (b.step, b.undo.iter().map(UndoAct::shown).map(|s| s.title).collect()))
+            .map(|b| (b.step, b.undo.iter().map(|u| u.shown().line()).collect()))
             .collect(),
     };
     for line in lines {
@@ -215,7 +214,7 @@ fn fence(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::step::Risk;
+    use crate::engine::{act::UndoAct, step::Risk};
 
     fn lines() -> Vec<Line> {
         let at = |second: u32, record| Line { v: 1, at: format!("2026-11-23T18:00:{second:02}Z"), record };
@@ -271,7 +270,7 @@ mod tests {
             "confirmed by operator, 2.3 s",
             "- proven: hostname master04",
             "````diff\n+```x\n````",
-            "  - set hostname to old",
+            "  - master04: set hostname to old",
             "/home/ops/backups",
         ] {
             assert!(text.contains(wanted), "{wanted} is missing in:\n{text}");

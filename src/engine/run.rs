@@ -15,7 +15,7 @@ use super::{
     confirm::{Choice, ConfirmRequest, Confirmed, Decision, Failure, Operator},
     event::{Event, Outcome, StepInfo, StepState},
     journal::{Change, Journal, JournalError, Record},
-    plan::{Plan, PlanView, UndoCard},
+    plan::{Plan, PlanView, Shown, UndoCard},
     step::{Chapter, Probe, Risk, SharedStep, StepId},
 };
 use crate::{
@@ -199,7 +199,7 @@ impl Engine {
             step: name.clone(),
             risk: plan.risk,
             confirmed_by: confirmed.by().to_owned(),
-            acts: plan.view.acts.iter().map(|a| a.title.clone()).collect(),
+            acts: plan.view.acts.iter().map(Shown::line).collect(),
             undo: plan.undo.clone(),
             changes: changes(&plan.view),
         })?;
