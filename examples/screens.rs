@@ -1,18 +1,20 @@
 //! Prints the scenes of the tests as a terminal would show them, or lets one be walked in.
 //!
 //! `cargo run --example screens -- 80x24 [SCENE…]` prints; `-- --walk SCENE` takes keys (and does nothing else with
-//! them). `NO_COLOR` and the locale are heeded.
+//! them; F12 panics here and F11 on another thread, to see what becomes of the terminal). `NO_COLOR` and the locale are
+//! heeded.
 
 #[path = "../tests/ui/fixtures.rs"]
 mod fixtures;
 
 use std::{
     error::Error,
+    fmt::Write as _,
     time::{Duration, Instant},
 };
 
 use banister::ui::{Effect, Msg, Now, Theme, terminal::Guard, update, view};
-use crossterm::event::{self, Event};
+use crossterm::event::{self, Event, KeyCode};
 use ratatui::{Terminal, backend::TestBackend};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -57,7 +59,7 @@ fn ansi(cells: &[ratatui::buffer::Cell]) -> String {
             [(Modifier::BOLD, 1), (Modifier::DIM, 2), (Modifier::UNDERLINED, 4), (Modifier::REVERSED, 7)]
         {
             if cell.modifier.contains(flag) {
-                out.push_str(&format!("\u{1b}[{code}m"));
+                let _ = write!(out, "\u{1b}[{code}m");
             }
         }
         let colour = match cell.fg {
@@ -67,7 +69,7 @@ fn ansi(cells: &[ratatui::buffer::Cell]) -> String {
             Color::Cyan => 36,
             _ => 39,
         };
-        out.push_str(&format!("\u{1b}[{colour}m{}", cell.symbol()));
+        let _ = write!(out, "\u{1b}[{colour}m{}", cell.symbol());
         x += unicode_width::UnicodeWidthStr::width(cell.symbol()).max(1);
     }
     out
@@ -76,7 +78,8 @@ fn ansi(cells: &[ratatui::buffer::Cell]) -> String {
 /// A scene to walk in: what would be done is said in the end.
 fn walk(name: &str, theme: Theme) -> Result<(), Box<dyn Error>> {
     let mut said: Vec<Effect> = Vec::new();
-    let (guard, mut screen) = Guard::enter(|_| {})?;
+    let (tell, panics) = std::sync::mpsc::channel();
+    let (guard, mut screen) = Guard::enter(move |what| drop(tell.send(what)))?;
     let size = crossterm::terminal::size()?;
     let mut model = fixtures::scene(name, size, theme);
     let start = Instant::now();
@@ -84,6 +87,11 @@ fn walk(name: &str, theme: Theme) -> Result<(), Box<dyn Error>> {
         screen.draw(|frame| view(&model, frame))?;
         let msg = if event::poll(Duration::from_millis(250))? {
             match event::read()? {
+                Event::Key(key) if key.code == KeyCode::F(12) => panic!("on the thread that draws"),
+                Event::Key(key) if key.code == KeyCode::F(11) => {
+                    let _ = std::thread::spawn(|| panic!("on another thread")).join();
+                    panics.try_recv().ok().map(Msg::Fatal)
+                }
                 Event::Key(key) => Some(Msg::Key(key)),
                 Event::Paste(text) => Some(Msg::Paste(text)),
                 Event::Resize(w, h) => Some(Msg::Resize(w, h)),

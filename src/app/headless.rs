@@ -40,6 +40,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 /// Walks the runbook with plain lines on standard output.
 pub(super) async fn run(cluster: Arc<Cluster>, args: &RunArgs) -> Outcome {
     let (session, looked) = look(cluster).await;
+    say(&plain::survey(&looked.observed));
     let blocking = looked.observed.blocking();
     let Some(etcd) = looked.etcd.clone().filter(|_| blocking.is_empty()) else {
         say(&[format!("[run] refused: {} blocking; nothing was changed", text_count(blocking.len()))]);
@@ -68,7 +69,7 @@ pub(super) async fn run(cluster: Arc<Cluster>, args: &RunArgs) -> Outcome {
     outcome
 }
 
-/// Connects and surveys, saying so; the findings are printed.
+/// Connects and surveys, saying how that goes.
 pub(super) async fn look(cluster: Arc<Cluster>) -> (Session, Looked) {
     for notice in &cluster.notices {
         say(&[format!("[file] {}", notice.text)]);
@@ -85,7 +86,6 @@ pub(super) async fn look(cluster: Arc<Cluster>) -> (Session, Looked) {
     let looked = session.look(unheard()).await;
     // Later re-dials are told too, as long as the program lives: the relay is left running.
     drop(relay);
-    say(&plain::survey(&looked.observed));
     (session, looked)
 }
 

@@ -119,7 +119,7 @@ impl Plain {
 
     fn failed(&self, failure: &Failure) -> Vec<String> {
         let id = &failure.step;
-        let mut lines = self.step(id, &format!("FAILED while {}", failure.doing));
+        let mut lines = self.step(id, &format!("FAILED at: {}", failure.doing));
         lines.extend(self.step(id, &format!("error: {}", failure.error)));
         lines.extend(self.step(id, &format!("leaves: {}", failure.left)));
         for line in &failure.output {
@@ -195,7 +195,11 @@ pub fn survey(observed: &Observed) -> Vec<String> {
     let mut lines = Vec::new();
     for host in &observed.hosts {
         let words = match &host.seen {
-            Err(why) => format!("not reached: {why}"),
+            // The error names its host itself.
+            Err(why) => {
+                lines.extend(prefixed("[host]", &why.to_string()));
+                continue;
+            }
             Ok(seen) => {
                 let facts = &seen.facts;
                 let etcd = seen.etcd.as_ref().map_or_else(String::new, |e| {
@@ -386,7 +390,7 @@ mod tests {
         };
         let text = Plain::default().lines(&Event::Failed(failure)).join("\n");
         for part in [
-            "FAILED while start etcd",
+            "FAILED at: start etcd",
             "look at its journal",
             "leaves: an unstarted learner",
             "output: bind",

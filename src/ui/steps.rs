@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_folded_diff_shows_the_change_and_counts_the_rest() {
-        let before: String = (0..20).map(|i| format!("line {i}\n")).collect();
+        let before = (0..20).map(|i| format!("line {i}")).collect::<Vec<_>>().join("\n") + "\n";
         let after = before.replace("line 10\n", "line ten\u{1b}[2J\n");
         let file = FileDiff { host: HostName::new("m1"), path: "/etc/x".into(), before: Some(before), after };
         let diff = Diff::new(&file);

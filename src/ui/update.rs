@@ -62,12 +62,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             Vec::new()
         }
         Msg::Terminate => terminate(model),
-        Msg::Fatal(what) => {
-            model.end = Some(End::Fatal(clean::text(&what)));
-            close_dialogs(model);
-            enter(model, Phase::Finished);
-            if model.leaving { vec![Effect::Quit] } else { Vec::new() }
-        }
+        Msg::Fatal(what) => fatal(model, &what),
     };
     if question(model) != before {
         model.quiet_since = model.now.at;
@@ -137,6 +132,17 @@ fn terminate(model: &mut Model) -> Vec<Effect> {
     effects.extend(leave(model));
     model.say("asked to end by a signal");
     effects
+}
+
+/// A bug: the engine is stopped at the next safe moment, and the screen says what happened. It stays until it was read.
+fn fatal(model: &mut Model, what: &str) -> Vec<Effect> {
+    let (was_leaving, effects) = (model.leaving, leave(model));
+    model.leaving = was_leaving;
+    model.end = Some(End::Fatal(clean::text(what)));
+    close_dialogs(model);
+    enter(model, Phase::Finished);
+    // Where nothing runs there is nothing to stop, and leaving is the reader's business.
+    effects.into_iter().filter(|e| *e != Effect::Quit || was_leaving).collect()
 }
 
 /// The no to a question of the login.

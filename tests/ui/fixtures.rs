@@ -170,7 +170,7 @@ pub fn steps() -> Vec<StepInfo> {
         step("etcd.rehearse", Some("master04"), Etcd, "Rehearse the handshake, master04", ReadOnly),
         step("etcd.join", Some("master04"), Etcd, "Join master04", Irreversible),
         step("etcd.join", Some("master05"), Etcd, "Join master05", Irreversible),
-        step("etcd.conf", None, Etcd, "Update --initial-cluster everywhere", Reversible),
+        step("etcd.conf", None, Etcd, "Update --initial-cluster on all", Reversible),
     ]
 }
 
@@ -215,7 +215,7 @@ pub fn join_plan(risk: Risk) -> PlanView {
 }
 
 fn conf_diff() -> FileDiff {
-    let before: String = (1..=14).map(|i| format!("# line {i} of the file as it is\n")).collect();
+    let before = (1..=14).map(|i| format!("# line {i} of the file as it is")).collect::<Vec<_>>().join("\n") + "\n";
     let before =
         format!("{before}--name=master04\n--initial-cluster=master01=https://10.10.33.37:2380\n--metrics=basic\n");
     let after = before.replace(":2380\n", ":2380,master04=https://10.10.33.40:2380\n");

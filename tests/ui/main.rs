@@ -2,5 +2,6 @@
 
 mod fixtures;
 mod keys;
+mod plain;
 mod questions;
 mod screens;

@@ -140,7 +140,7 @@ fn a_question_that_cannot_be_seen_cannot_be_answered() {
 fn no_stops_here_and_esc_only_looks_around() {
     let stop = Effect::Answer(Answer::Stop { step: join() });
     let mut model = at(|m| asked(m, Risk::Reversible));
-    assert_eq!(update(&mut model, ch('n')), [stop.clone()]);
+    assert_eq!(update(&mut model, ch('n')).as_slice(), std::slice::from_ref(&stop));
 
     let mut model = at(|m| asked(m, Risk::Irreversible));
     assert_eq!(update(&mut model, key(KeyCode::Esc)), []);
@@ -204,6 +204,19 @@ fn a_signal_ends_gently_without_asking() {
     assert_eq!(update(&mut at(failed), Msg::Terminate), [Effect::Choose(Choice::Stop)]);
     let mut model = scene("connecting-secret", SIZE, Theme::default());
     assert_eq!(update(&mut model, Msg::Terminate), [Effect::Secret { id: 2, secret: None }, Effect::Quit]);
+}
+
+#[test]
+fn a_bug_stops_the_engine_safely_and_stays_on_screen() {
+    let mut model = at(running);
+    assert_eq!(update(&mut model, Msg::Fatal("poller: index out of bounds".into())), [Effect::StopSoon]);
+    let end = Msg::Engine(Event::Finished(Outcome::Stopped, "stopped".into()));
+    assert_eq!(update(&mut model, end), []);
+    assert!(shown(&model).contains("poller: index out of bounds"), "{}", shown(&model));
+    assert_eq!(update(&mut model, ch('q')), [Effect::Quit]);
+    let mut model = at(|m| asked(m, Risk::Irreversible));
+    let stop = Effect::Answer(Answer::Stop { step: join() });
+    assert_eq!(update(&mut model, Msg::Fatal("x".into())), [stop]);
 }
 
 #[test]

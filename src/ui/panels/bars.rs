@@ -64,9 +64,9 @@ pub fn quorum(model: &Model, area: Rect, buf: &mut Buffer) {
             (vec![span(format!(" quorum not known: {why}"), Tone::Dim)], Vec::new())
         }
         Some((voters, age)) => {
-            let old = |words: &str| match age >= STALE {
-                true => vec![span(format!(" {words}{} old ", text::duration(age)), Tone::Selected)],
-                false => Vec::new(),
+            let old = |words: &str| {
+                let age = (age >= STALE).then(|| text::duration(age));
+                age.map(|age| span(format!(" {words}{age} old "), Tone::Selected)).into_iter().collect::<Vec<_>>()
             };
             // What happens if one more dies is the last thing to give way.
             let forms = [
@@ -155,13 +155,17 @@ fn work(model: &Model, width: usize) -> (Vec<Span<'static>>, Vec<Span<'static>>)
         (StepState::Probing, _) => format!("looking whether there is something to do: {}", step.info.title),
         (StepState::Verifying, _) => format!("proving: {}", step.info.title),
         (_, Some((_, shown, since, progress))) => {
+            let waits_for = match progress {
+                Some(ActProgress::Waiting { what, .. }) => Some(what.clone()),
+                _ => None,
+            };
             // Where a stop was asked for, that is the news, and the bar gives way.
             let progress = progress.filter(|_| !model.stopping);
             right = meter(progress, model.now.at.saturating_sub(since), width);
-            shown.map_or_else(
-                || step.info.title.clone(),
-                |s| s.host.as_ref().map_or_else(|| s.title.clone(), |h| format!("{h}: {}", s.title)),
-            )
+            let host = shown.and_then(|s| s.host.as_ref()).map(|h| format!("{h}: ")).unwrap_or_default();
+            let doing = shown.map_or_else(|| step.info.title.clone(), |s| s.title.clone());
+            // What is seen while waiting tells more than the act's title does.
+            format!("{host}{}", waits_for.map_or(doing, |what| format!("waiting: {what}")))
         }
         _ => step.info.title.clone(),
     };
@@ -193,7 +197,7 @@ pub fn meter(progress: Option<&ActProgress>, running: std::time::Duration, width
             format!("  {}{} ", text::bytes(*done), rate(*done, running))
         }
         Some(ActProgress::Waiting { seconds, deadline, .. }) => {
-            format!("  {} {seconds} s of at most {deadline} s ", text::bar(*seconds, *deadline, columns))
+            format!("  {} {seconds} of {deadline} s ", text::bar(*seconds, *deadline, columns))
         }
         Some(ActProgress::Line(_)) | None => format!("  {} ", text::duration(running)),
     };

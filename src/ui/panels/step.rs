@@ -36,6 +36,17 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     paint(&lines(model, usize::from(inner.width)), model.scroll.step, inner, buf);
 }
 
+/// The commands alone, with the act that runs in sight.
+pub fn draw_commands(model: &Model, area: Rect, buf: &mut Buffer) {
+    let inner = titled(vec![title("Commands", false)], vec![span("2 opens, c copies", Tone::Dim)], false, area, buf);
+    let Some(row) = model.shown() else { return };
+    let lines = commands(model, row, usize::from(inner.width).saturating_sub(1));
+    let lines: Vec<_> = lines.into_iter().map(indented).collect();
+    let runs = |l: &Line<'_>| l.spans.get(1).is_some_and(|s| s.content.starts_with('▶'));
+    let at = lines.iter().position(runs).unwrap_or(0);
+    paint(&lines, at.saturating_sub(3), inner, buf);
+}
+
 /// `[1 about] 2 commands 3 changes 4 undo`
 pub fn tabs(shown: Section) -> Vec<Span<'static>> {
     let tab = |(i, section): (usize, &Section)| {

@@ -18,12 +18,12 @@ use ratatui::{
 
 use crate::ui::{
     draw::vertical,
-    model::{Model, Panel},
+    model::{Model, Panel, Section},
     panels,
 };
 
 /// Columns of the step list where it stands at the side.
-const LIST: u16 = 42;
+const LIST: u16 = 40;
 
 /// Draws the panels.
 pub fn draw(model: &Model, body: Rect, buf: &mut Buffer) {
@@ -33,6 +33,11 @@ pub fn draw(model: &Model, body: Rect, buf: &mut Buffer) {
     for (panel, area) in areas(model, body) {
         match panel {
             Panel::Steps => panels::steps::draw(model, area, buf),
+            Panel::Step if area.height >= TALL && !model.zoom && model.section != Section::Commands => {
+                let [step, commands] = split_step(area);
+                panels::step::draw(model, step, buf);
+                panels::step::draw_commands(model, commands, buf);
+            }
             Panel::Step => panels::step::draw(model, area, buf),
             Panel::Etcd => panels::etcd::draw(model, area, buf),
             Panel::Log => panels::log::draw(model, area, buf),
@@ -42,8 +47,18 @@ pub fn draw(model: &Model, body: Rect, buf: &mut Buffer) {
 
 /// The area inside a panel, below its title; empty when it isn't shown.
 pub fn panel_area(model: &Model, panel: Panel, body: Rect) -> Rect {
-    let area = areas(model, body).into_iter().find(|(p, _)| *p == panel).map(|(_, a)| a).unwrap_or_default();
+    let mut area = areas(model, body).into_iter().find(|(p, _)| *p == panel).map(|(_, a)| a).unwrap_or_default();
+    if panel == Panel::Step && area.height >= TALL && !model.zoom && model.section != Section::Commands {
+        [area, _] = split_step(area);
+    }
     Rect { y: area.y + area.height.min(1), height: area.height.saturating_sub(1), ..area }
+}
+
+/// A step panel this high has place for its commands below whatever else of it is shown.
+const TALL: u16 = 44;
+
+fn split_step(area: Rect) -> [Rect; 2] {
+    Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(area)
 }
 
 /// Rows etcd's panel wants: title, head, members, and a little for what is wrong.

@@ -65,7 +65,10 @@ pub fn event(model: &mut Model, event: Event) -> Vec<Effect> {
             model.refused = findings.into_iter().map(cleaned_finding).collect();
         }
         Event::Finished(outcome, summary) => {
-            model.end = Some(End::Outcome(outcome, clean::text(&summary)));
+            // A bug reported before stays on screen: it is the reason for this end.
+            if !matches!(model.end, Some(End::Fatal(_))) {
+                model.end = Some(End::Outcome(outcome, clean::text(&summary)));
+            }
             model.last_failure = model.failure.take().or(model.last_failure.take());
             model.starting = false;
             close_dialogs(model);
