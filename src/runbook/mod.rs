@@ -59,7 +59,7 @@ pub fn steps(cx: &Arc<Ctx>) -> Vec<SharedStep> {
 }
 
 /// The last chapter that [`steps`] covers.
-pub const LAST_CHAPTER: Chapter = Chapter::Etcd;
+pub const LAST_CHAPTER: Chapter = Chapter::Kubernetes;
 
 impl Ctx {
     /// Reads a file as text; `None` when it does not exist.
