@@ -1,6 +1,7 @@
 //! Pure edits: text in, text out, everything else untouched.
 
 pub mod etcd_conf;
+pub mod joiner;
 pub mod kubeconfig;
 pub mod manifest;
 mod structured;

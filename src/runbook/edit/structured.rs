@@ -174,14 +174,16 @@ fn one_with_host(url: &str, from: std::net::IpAddr, to: std::net::IpAddr) -> Str
     let begins = url.len() - url.trim_start().len();
     let host_at = url.find("://").map_or(begins, |n| n + 3);
     let (head, rest) = url.split_at(host_at);
+    // `--flag=https://…` is no URL: who asks has to take the value out first, so that the flag counts.
+    if !head.trim_start().trim_end_matches("://").chars().all(|c| c.is_ascii_alphanumeric() || c == '+') {
+        return url.to_owned();
+    }
     let ends = |tail: &str| tail.is_empty() || tail.starts_with([':', '/', ' ', '?']);
     let bracketed = |ip: std::net::IpAddr| if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
     if let Some(tail) = rest.strip_prefix(&bracketed(from)).filter(|t| ends(t)) {
         return format!("{head}{}{tail}", bracketed(to));
     }
     // A bare IPv6 address, such as --advertise-address has.
-    match rest.trim_end() == from.to_string() {
-        true => format!("{head}{to}{}", &rest[rest.trim_end().len()..]),
-        false => url.to_owned(),
-    }
+    let bare = rest.trim_end();
+    if bare == from.to_string() { format!("{head}{to}{}", &rest[bare.len()..]) } else { url.to_owned() }
 }
