@@ -58,7 +58,8 @@ pub fn structured_for_joiner(text: &str, who: &Who) -> Result<String, EditError>
             change(value, &key, who).map(|(part, new)| (path.clone(), part, new, key))
         });
         let Some((path, part, new, key)) = next else { return Ok(out) };
-        out = structured::replace(&out, &path, &part, &new, &key)?;
+        let what = if key.is_empty() { format!("`{new}`") } else { key };
+        out = structured::replace(&out, &path, &part, &new, &what)?;
     }
     Err(EditError::Elusive("a value that changes without end".into()))
 }

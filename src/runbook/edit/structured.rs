@@ -107,17 +107,28 @@ pub(super) fn replace(
     let piece = &old[part.clone()];
     let (search, put) = if piece.is_empty() { (old.as_str(), whole.as_str()) } else { (piece, new) };
     let plain = text.match_indices(search).map(|(at, s)| (at..at + s.len(), put.to_owned()));
-    let mut right: Vec<String> = Vec::new();
-    for (range, put) in literals.chain(plain) {
-        let edited = format!("{}{put}{}", &text[..range.start], &text[range.end..]);
-        if !right.contains(&edited) && parse(&edited).is_ok_and(|docs| docs == expected) {
-            right.push(edited);
-        }
+    let mut right = proven(text, literals.chain(plain), &expected);
+    if right.is_empty() {
+        // What is plain now may need quotes: a list with commas inside of [ ].
+        let plain = text.match_indices(old.as_str()).map(|(at, s)| (at..at + s.len(), quoted(&whole)));
+        right = proven(text, plain, &expected);
     }
     match <[String; 1]>::try_from(right) {
         Ok([edited]) => Ok(edited),
         Err(_) => Err(lost()),
     }
+}
+
+/// The edits after which the text means what it should, each once.
+fn proven(text: &str, edits: impl Iterator<Item = (Range<usize>, String)>, expected: &[Value]) -> Vec<String> {
+    let mut right: Vec<String> = Vec::new();
+    for (range, put) in edits {
+        let edited = format!("{}{put}{}", &text[..range.start], &text[range.end..]);
+        if !right.contains(&edited) && parse(&edited).is_ok_and(|docs| docs == expected) {
+            right.push(edited);
+        }
+    }
+    right
 }
 
 /// The file with an item put before the one at `path`, in the form that one has; `what` names it in an error.
