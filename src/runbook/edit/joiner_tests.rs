@@ -58,11 +58,9 @@ fn calicos_endpoints_list_every_member_and_comments_stay() {
 fn with_one_master_a_list_of_members_still_grows_and_a_server_is_its_own() {
     let text = "spec:\n  containers:\n  - args: [--etcd-servers=https://10.10.33.37:2379, --master=https://10.10.33.37:6443]\n";
     let out = structured_for_joiner(text, &one_master()).unwrap();
-    assert_eq!(
-        out,
-        text.replace("37:2379", "37:2379,https://10.10.33.40:2379,https://10.10.33.41:2379")
-            .replace("37:6443", "40:6443")
-    );
+    let all = "\"--etcd-servers=https://10.10.33.37:2379,https://10.10.33.40:2379,https://10.10.33.41:2379\"";
+    let want = text.replace("--etcd-servers=https://10.10.33.37:2379", all).replace("37:6443", "40:6443");
+    assert_eq!(out, want, "a list with commas inside of [ ] needs quotes");
 }
 
 #[test]
