@@ -70,8 +70,10 @@ pub enum PackageOp {
 pub struct Program {
     /// Its name.
     pub name: String,
-    /// Where it is, links followed.
+    /// Where it is, as it is called.
     pub path: PathBuf,
+    /// Where that leads, links followed.
+    pub real: PathBuf,
     /// The first line of what it says of its version.
     pub version: String,
     /// The package it belongs to.
@@ -148,9 +150,9 @@ owner() {
 }
 prog() {
   p=$(command -v "$1" 2>/dev/null) || return 0
-  p=$(readlink -f -- "$p")
+  r=$(readlink -f -- "$p")
   case $1 in kubectl) v=$("$p" version --client --short 2>/dev/null || "$p" version --client 2>/dev/null);; *) v=$("$p" --version 2>/dev/null);; esac
-  printf 'program=%s %s\nversion=%s\npackage=%s\n' "$1" "$p" "$(printf '%s\n' "$v" | head -n 1)" "$(owner "$p")"
+  printf 'program=%s %s\nreal=%s\nversion=%s\npackage=%s\n' "$1" "$p" "$r" "$(printf '%s\n' "$v" | head -n 1)" "$(owner "$r")"
 }
 "#,
     );
@@ -204,6 +206,7 @@ pub fn parse_programs(stdout: &str) -> Option<Programs> {
                 let (name, path) = value.split_once(' ')?;
                 programs.found.push(Program { name: name.into(), path: path.into(), ..Program::default() });
             }
+            "real" => programs.found.last_mut()?.real = value.into(),
             "version" => programs.found.last_mut()?.version = value,
             "package" => {
                 let package = value.split_once(' ').map(|(n, v)| (n.to_owned(), v.to_owned()));
@@ -237,7 +240,7 @@ mod tests {
         assert_eq!(programs.found.len(), 2);
         let kubelet = programs.get("kubelet").unwrap();
         assert_eq!((kubelet.version.as_str(), &kubelet.package), ("Kubernetes v1.20.2", &None));
-        assert_eq!(kubelet.path, fs::canonicalize(dir.path().join("kubelet")).unwrap());
+        assert_eq!(kubelet.real, fs::canonicalize(dir.path().join("kubelet")).unwrap());
         assert_eq!(programs.get("kubectl").unwrap().version, "Client Version: v1.20.2");
         assert_eq!(parse_programs("manager=apt-get\n"), None, "cut off");
     }

@@ -3,6 +3,7 @@
 pub mod etcd_conf;
 pub mod joiner;
 pub mod kubeconfig;
+pub mod kubelet_env;
 pub mod manifest;
 mod structured;
 

@@ -136,9 +136,9 @@ pub(super) fn insert_before(text: &str, path: &[Key], item: &str, what: &str) ->
     let lost = || EditError::Elusive(what.to_owned());
     let docs = parse(text)?;
     let next = at(&docs, path).and_then(Value::as_str).ok_or_else(lost)?.to_owned();
-    let Some((Key::Index(number), list)) = path.split_last() else { return Err(lost()) };
+    let Some((Key::Index(number), items_at)) = path.split_last() else { return Err(lost()) };
     let mut expected = docs.clone();
-    let items = at_mut(&mut expected, list).and_then(Value::as_sequence_mut).ok_or_else(lost)?;
+    let items = at_mut(&mut expected, items_at).and_then(Value::as_sequence_mut).ok_or_else(lost)?;
     items.insert(*number, Value::String(item.to_owned()));
     let literals = literals(text, &next).into_iter().map(|r| (r.start, quoted(item)));
     let plain = text.match_indices(next.as_str()).map(|(at, _)| (at, item.to_owned()));
