@@ -1,6 +1,8 @@
 //! Pure edits: text in, text out, everything else untouched.
 
 pub mod etcd_conf;
+pub mod nginx_conf;
+pub mod openssl_conf;
 
 /// Why a file can't be edited. The caller adds host and path.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -27,5 +29,13 @@ pub enum EditError {
         needle: String,
         /// The line.
         text: String,
+    },
+    /// Something that can't be edited without guessing.
+    #[error("line {line}: {why}; then run again")]
+    Unclear {
+        /// One-based line.
+        line: usize,
+        /// What is unclear, and what to do by hand.
+        why: String,
     },
 }
