@@ -119,13 +119,17 @@ pub fn parked(manifest: &Path) -> PathBuf {
     manifest.with_file_name(format!(".{name}.banister-parked"))
 }
 
-/// The processes whose program is an apiserver, hyperkube's too. `process PID START` and then an `arg` line an argument.
-const APISERVERS: &str = r#"for d in /proc/[0-9]*; do
+/// The processes whose program is an apiserver, hyperkube's too. `process PID START`, a `port` line for each that it listens
+/// on, and an `arg` line an argument.
+const APISERVERS: &str = r#"l=$(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | while read -r _ a _ t _ _ _ _ _ i _; do [ "$t" != 0A ] || echo "$i ${a##*:}"; done)
+for d in /proc/[0-9]*; do
   read -r n 2>/dev/null < "$d/comm" || continue
   case $n in kube-apiserver|apiserver|hyperkube) ;; *) continue ;; esac
   s=$(cat "$d/stat" 2>/dev/null) && set -- ${s##*) } && shift 19 || continue
   a=$(tr '\n\0' ' \n' < "$d/cmdline" 2>/dev/null) && [ -n "$a" ] || continue
   echo "process ${d#/proc/} $1"
+  o=$(ls -l "$d/fd" 2>/dev/null | sed -n 's/.*socket:\[\([0-9]*\)\].*/ \1 /p')
+  echo "$l" | while read -r i p; do case $o in *" $i "*) echo "port $((0x$p))" ;; esac; done
   echo "$a" | sed 's/^/arg /'
 done"#;
 
@@ -178,6 +182,8 @@ pub struct Process {
     pub pid: u32,
     /// When it started, clock ticks since the host's boot: with the id it tells a process from every other.
     pub start: u64,
+    /// The TCP ports it listens on. An apiserver that was told to stop closes them first and then lingers.
+    pub ports: Vec<u16>,
     /// Its arguments, the program's name first.
     pub args: Vec<String>,
 }
@@ -186,9 +192,10 @@ impl Process {
     /// A flag's value, in either form; the last one counts.
     pub fn flag(&self, flag: &str) -> Option<&str> {
         let dashed = format!("--{flag}");
-        let at = self.args.iter().rposition(|a| {
-            a.strip_prefix(&dashed).is_some_and(|rest| rest.is_empty() || rest.starts_with('='))
-        })?;
+        let at = self
+            .args
+            .iter()
+            .rposition(|a| a.strip_prefix(&dashed).is_some_and(|rest| rest.is_empty() || rest.starts_with('=')))?;
         match self.args[at][dashed.len()..].strip_prefix('=') {
             Some(value) => Some(value),
             None => self.args.get(at + 1).map(String::as_str).filter(|v| !v.starts_with("--")),
@@ -204,8 +211,10 @@ pub fn apiservers(text: &str) -> Vec<Process> {
             let mut words = rest.split(' ');
             let numbers = (words.next().and_then(|w| w.parse().ok()), words.next().and_then(|w| w.parse().ok()));
             if let (Some(pid), Some(start)) = numbers {
-                found.push(Process { pid, start, args: Vec::new() });
+                found.push(Process { pid, start, ports: Vec::new(), args: Vec::new() });
             }
+        } else if let (Some(port), Some(process)) = (line.strip_prefix("port "), found.last_mut()) {
+            process.ports.extend(port.parse::<u16>());
         } else if let (Some(arg), Some(process)) = (line.strip_prefix("arg "), found.last_mut()) {
             process.args.push(arg.to_owned());
         }
@@ -258,9 +267,10 @@ mod tests {
 
     #[test]
     fn apiserver_processes_are_told_from_others_and_their_flags_read() {
-        let text = "process 12 3400\narg kube-apiserver\narg --etcd-servers=https://a:2379\narg --apiserver-count\narg 3\narg --profiling\nprocess 13 3401\narg /hyperkube\narg kube-scheduler\nprocess 14 3402\narg /hyperkube\narg apiserver\n";
+        let text = "process 12 3400\nport 6443\narg kube-apiserver\narg --etcd-servers=https://a:2379\narg --apiserver-count\narg 3\narg --profiling\nprocess 13 3401\narg /hyperkube\narg kube-scheduler\nprocess 14 3402\narg /hyperkube\narg apiserver\n";
         let found = apiservers(text);
         assert_eq!(found.iter().map(|p| (p.pid, p.start)).collect::<Vec<_>>(), [(12, 3400), (14, 3402)]);
+        assert_eq!((&found[0].ports[..], &found[1].ports[..]), (&[6443][..], &[][..]));
         assert_eq!(found[0].flag("etcd-servers"), Some("https://a:2379"));
         assert_eq!(found[0].flag("apiserver-count"), Some("3"));
         assert_eq!(found[0].flag("profiling"), None);
@@ -269,7 +279,8 @@ mod tests {
 
     #[test]
     fn the_processes_of_this_machine_are_read_by_the_real_shell() {
-        let out = std::process::Command::new("/bin/sh").arg("-c").arg(ContainerOp::Apiservers.script()).output().unwrap();
+        let out =
+            std::process::Command::new("/bin/sh").arg("-c").arg(ContainerOp::Apiservers.script()).output().unwrap();
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         assert_eq!(String::from_utf8_lossy(&out.stderr), "");
     }
@@ -277,7 +288,8 @@ mod tests {
     #[test]
     fn a_container_that_sees_another_file_is_told() {
         let sha = "a".repeat(64);
-        let seen = Seen::parse(&format!("state running\nstarted 2026-01-01T00:00:00Z\nsees {sha} /etc/nginx/my nginx.conf\n"));
+        let seen =
+            Seen::parse(&format!("state running\nstarted 2026-01-01T00:00:00Z\nsees {sha} /etc/nginx/my nginx.conf\n"));
         assert_eq!((seen.inside.as_deref(), seen.sha256), (Some("/etc/nginx/my nginx.conf"), Some(sha)));
         let gone = Seen::parse("state exited\nsees - /etc/nginx/nginx.conf\n");
         assert_eq!((gone.state.as_str(), gone.sha256), ("exited", None));
