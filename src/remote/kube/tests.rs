@@ -1,0 +1,1 @@
+//! The API against a small server in the process.
