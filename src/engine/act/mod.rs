@@ -3,6 +3,7 @@
 pub mod etcd;
 pub mod handshake;
 pub mod issue;
+pub mod kube;
 pub mod rehearse;
 pub mod run;
 pub mod snapshot;
@@ -17,7 +18,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::plan::Shown;
 use crate::{
     cluster::HostName,
-    remote::{RemoteError, SharedRemote, etcd::EtcdApi},
+    remote::{RemoteError, SharedRemote, etcd::EtcdApi, kube::KubeError},
     survey::Finding,
 };
 
@@ -35,6 +36,9 @@ pub enum ActError {
         /// Its words, and what to do.
         why: String,
     },
+    /// The Kubernetes API refused or did not answer.
+    #[error(transparent)]
+    Kube(#[from] KubeError),
     /// A file of the operator's machine could not be used.
     #[error("{}: {why}", path.display())]
     Local {
@@ -203,4 +207,6 @@ pub enum UndoAct {
         /// Its peer URL, which says which one.
         peer_url: String,
     },
+    /// What takes a step on Kubernetes back.
+    Kube(kube::KubeUndo),
 }

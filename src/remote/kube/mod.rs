@@ -25,7 +25,7 @@ mod tests;
 pub use config::Kubeconfig;
 pub use error::KubeError;
 pub use objects::{DaemonSet, Node, Pod, Secret, Taint};
-pub(crate) use objects::{bytes, encoded};
+pub(crate) use objects::{bytes, changed_at, encoded};
 
 /// Most time for a handshake, and again for an answer.
 const DEADLINE: Duration = Duration::from_secs(8);

@@ -62,6 +62,8 @@ pub struct Pod {
     pub ready: bool,
     /// What it is waiting for, cleaned; its phase where it does not say.
     pub state: String,
+    /// When it was made, seconds since the epoch by the clock of an apiserver; 0 where that is not said.
+    pub created: i64,
     /// Container ids by container name, without the runtime's scheme.
     pub containers: BTreeMap<String, String>,
 }
@@ -71,6 +73,8 @@ pub struct Pod {
 pub struct Secret {
     /// The version of the object.
     pub resource_version: String,
+    /// When it was last changed, seconds since the epoch, where the API keeps account.
+    pub changed: Option<i64>,
     /// Its values, decoded.
     pub data: BTreeMap<String, SecretBytes>,
 }
@@ -92,7 +96,8 @@ impl Node {
         format!("/api/v1/nodes/{}", encoded(name))
     }
 
-    fn read(value: &Value) -> Option<Self> {
+    /// Out of the API's JSON.
+    pub fn read(value: &Value) -> Option<Self> {
         let (meta, spec, status) = (&value["metadata"], &value["spec"], &value["status"]);
         let ready = list(&status["conditions"]).find(|c| c["type"] == "Ready");
         Some(Self {
@@ -137,6 +142,7 @@ impl Pod {
             } else {
                 waiting.or(status["phase"].as_str()).unwrap_or("unknown")
             }),
+            created: epoch(&meta["creationTimestamp"]).unwrap_or(0),
             containers: containers().filter_map(id).collect(),
         })
     }
@@ -211,8 +217,7 @@ impl KubeApi {
     /// A fresh token for a service account, signed by this very apiserver and good for ten minutes (the shortest there
     /// is); `None` where it does not issue tokens (before 1.20 only when told to).
     pub async fn fresh_token(&self, namespace: &str, account: &str) -> Result<Option<SecretBytes>, KubeError> {
-        let path =
-            format!("/api/v1/namespaces/{}/serviceaccounts/{}/token", encoded(namespace), encoded(account));
+        let path = format!("/api/v1/namespaces/{}/serviceaccounts/{}/token", encoded(namespace), encoded(account));
         let ask = json!({
             "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": { "expirationSeconds": 600 }
         });
@@ -232,6 +237,14 @@ struct Meta {
     name: String,
     #[serde(default, rename = "resourceVersion")]
     resource_version: String,
+    #[serde(default, rename = "managedFields")]
+    managed_fields: Vec<Managed>,
+}
+
+#[derive(Deserialize)]
+struct Managed {
+    #[serde(default)]
+    time: Value,
 }
 
 #[derive(Deserialize)]
@@ -245,7 +258,8 @@ impl SecretJson {
     fn decoded(self) -> Option<Secret> {
         let decode = |(key, value): (String, String)| Some((key, SecretBytes::new(STANDARD.decode(value).ok()?)));
         let data = self.data.unwrap_or_default().into_iter().map(decode).collect::<Option<_>>()?;
-        Some(Secret { resource_version: self.metadata.resource_version, data })
+        let changed = self.metadata.managed_fields.iter().filter_map(|m| epoch(&m.time)).max();
+        Some(Secret { resource_version: self.metadata.resource_version, changed, data })
     }
 }
 
@@ -262,6 +276,16 @@ struct TokenRequest {
 #[derive(Deserialize)]
 struct TokenStatus {
     token: String,
+}
+
+/// Seconds since the epoch of an RFC 3339 text.
+fn epoch(value: &Value) -> Option<i64> {
+    value.as_str()?.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
+}
+
+/// When an object was last changed, where the API keeps account (since 1.18).
+pub(crate) fn changed_at(object: &Value) -> Option<i64> {
+    list(&object["metadata"]["managedFields"]).filter_map(|f| epoch(&f["time"])).max()
 }
 
 /// A JSON value as a body.

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
+pub use hyper::Method;
 use hyper::{
     Request,
     client::conn::http1,
     header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
 };
-pub use hyper::Method;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 
