@@ -90,6 +90,9 @@ pub(super) enum ChapterArg {
     /// 2: etcd on the new nodes
     #[value(alias = "2")]
     Etcd,
+    /// 5: start the new masters
+    #[value(alias = "5")]
+    Start,
 }
 
 impl From<ChapterArg> for Chapter {
@@ -97,6 +100,7 @@ impl From<ChapterArg> for Chapter {
         match arg {
             ChapterArg::Backup => Self::Backup,
             ChapterArg::Etcd => Self::Etcd,
+            ChapterArg::Start => Self::Start,
         }
     }
 }

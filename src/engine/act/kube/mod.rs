@@ -6,7 +6,7 @@ mod node;
 mod tokens;
 mod undo;
 
-pub use calico::{Calico, RollPods, SaveObject, SetEndpoints, SetSecret, stale_pods};
+pub use calico::{Calico, ENTRY, Pods, RollPods, SaveObject, SetEndpoints, SetSecret, stale_pods};
 pub use masters::{Chains, Starting, WaitMasters};
 pub use node::{MarkNode, Marks};
 pub use tokens::{AskTokens, Refusal, Tokens, ask_tokens};
