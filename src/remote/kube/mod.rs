@@ -212,11 +212,16 @@ impl KubeApi {
 
     /// Whether the apiserver calls itself healthy: `/healthz`, which looks at etcd too.
     pub async fn healthz(&self) -> Result<(), KubeError> {
-        let bytes = self.answer(Method::GET, "/healthz", None).await?;
-        if bytes.expose().trim_ascii() == b"ok" {
+        let path = "/healthz";
+        let (status, bytes) = self.send(Method::GET, path, None).await?;
+        if status == 200 && bytes.expose().trim_ascii() == b"ok" {
             return Ok(());
         }
-        Err(KubeError::refused(&self.door, "GET /healthz", 200, bytes.expose()))
+        // Checks that pass are listed too, a line each: only those that fail are of interest.
+        let text = String::from_utf8_lossy(bytes.expose());
+        let failing: Vec<_> = text.lines().filter(|l| l.starts_with("[-]")).collect();
+        let said = if failing.is_empty() { text.into_owned() } else { failing.join("\n") };
+        Err(KubeError::refused(&self.door, &format!("GET {path}"), status, said.as_bytes()))
     }
 
     /// Whether a token is taken, shown over a verified connection and without any other credential. A refusal by RBAC still means that

@@ -121,7 +121,7 @@ impl Node {
 }
 
 impl Pod {
-    fn read(value: &Value) -> Option<Self> {
+    pub(super) fn read(value: &Value) -> Option<Self> {
         let (meta, status) = (&value["metadata"], &value["status"]);
         let leaving = !meta["deletionTimestamp"].is_null();
         let ready = list(&status["conditions"]).any(|c| c["type"] == "Ready" && c["status"] == "True");
