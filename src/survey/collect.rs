@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration, time::SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::{FutureExt as _, StreamExt as _, stream};
+use futures::{StreamExt as _, stream};
 use secrecy::zeroize::Zeroize as _;
 use tokio::sync::mpsc::UnboundedSender;
 
@@ -23,7 +23,7 @@ use crate::{
 pub const SIDE_BY_SIDE: usize = 16;
 
 /// Most time the members are waited for; each call to a member has its own, shorter deadline.
-const ETCD_DEADLINE: Duration = Duration::from_secs(60);
+const ETCD_DEADLINE: Duration = Duration::from_mins(1);
 
 /// Status of an operation whose file or program does not exist, see [`Op::ReadFile`].
 const NOT_THERE: u32 = 44;
@@ -54,9 +54,9 @@ pub async fn survey(
     etcd: &dyn EtcdLook,
     progress: UnboundedSender<SurveyProgress>,
 ) -> Observed {
-    // Boxed first: a closure over two lifetimes is not general enough for a spawned task.
+    // Made before the stream: a closure inside it that borrows the node would keep the whole future off other threads.
     let looks: Vec<_> =
-        cluster.hosts().map(|node| survey_host(cluster, node, remote.as_ref(), Some(&progress)).boxed()).collect();
+        cluster.hosts().map(|node| survey_host(cluster, node, remote.as_ref(), Some(&progress))).collect();
     let hosts = stream::iter(looks).buffered(SIDE_BY_SIDE).collect::<Vec<_>>();
     let (hosts, etcd) = tokio::join!(hosts, look_at_etcd(etcd, ETCD_DEADLINE, &progress));
     let findings = findings(cluster, &hosts, &etcd, now());
@@ -108,18 +108,19 @@ pub fn facts_op(cluster: &Cluster, node: &Node) -> Op {
     }
 }
 
-/// Programs chapters 1 and 2 cannot do without on a host of that role, by name or absolute path.
+/// Programs that the operations of chapters 1 and 2 ([`crate::remote::shell`]) cannot do without on a host of that role, by
+/// name or absolute path.
 pub fn needed_programs(cluster: &Cluster, role: Role) -> Vec<String> {
     let mut names: Vec<String> = match role {
         Role::Worker => return Vec::new(),
-        Role::Original | Role::Joiner => {
-            ["systemctl", "sha256sum", "tar", "stat", "find", "mktemp"].map(Into::into).into()
+        Role::Original => ["systemctl", "sha256sum", "stat", "find", "sed", "tar"].map(Into::into).into(),
+        Role::Joiner => {
+            let base = ["systemctl", "sha256sum", "stat", "find", "sed", "getent", "groupadd", "useradd", "runuser"];
+            base.map(Into::into).into()
         }
     };
-    match role {
-        Role::Original => names.extend(["etcd", "etcdctl"].map(|p| cluster.etcd.bin.join(p).display().to_string())),
-        Role::Joiner => names.push("useradd".into()),
-        Role::Worker => {}
+    if role == Role::Original {
+        names.extend(["etcd", "etcdctl"].map(|p| cluster.etcd.bin.join(p).display().to_string()));
     }
     if role == Role::Joiner && cluster.set_hostname {
         names.push("hostnamectl".into());

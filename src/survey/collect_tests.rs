@@ -36,8 +36,9 @@ impl Hosts {
         let file = |path: &Path| self.files.get(path).map_or((44, Vec::new()), |bytes| (0, bytes.clone()));
         match op {
             Op::Facts { space, .. } => {
-                let entries = space.iter().map(|p| format!("entries=4 {}\n", p.display())).collect::<String>();
-                (0, format!("clock=1700000000.000000000\nuid=0\nhostname=h\n{entries}end=1\n").into_bytes())
+                let entries: Vec<_> = space.iter().map(|p| format!("entries=4 {}", p.display())).collect();
+                let entries = entries.join("\n");
+                (0, format!("clock=1700000000.000000000\nuid=0\nhostname=h\n{entries}\nend=1\n").into_bytes())
             }
             Op::ReadFile { path } | Op::ReadSecret { path } => file(path),
             Op::UnitState { .. } => (0, b"LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n".into()),
@@ -151,7 +152,10 @@ async fn an_encrypted_key_and_a_broken_certificate_are_told_apart_from_missing_o
 async fn all_hosts_are_asked_side_by_side_and_reported_together() {
     let hosts = Arc::new(Hosts { down: vec!["master02", "node01"], ..Hosts::with(PKI) });
     let (to, mut from) = unbounded_channel();
-    let observed = survey(&base::cluster(), hosts.clone(), &Refusing, to).await;
+    let asked = hosts.clone();
+    // Spawned, as the wizard does it: the future has to be able to move between threads.
+    let looking = tokio::spawn(async move { survey(&base::cluster(), asked, &Refusing, to).await });
+    let observed = looking.await.unwrap();
 
     let names: Vec<_> = observed.hosts.iter().map(|h| h.name.to_string()).collect();
     assert_eq!(names, ["master01", "master02", "master03", "master04", "master05", "node01"]);

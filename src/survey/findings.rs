@@ -30,6 +30,7 @@ pub fn findings(
     view.now = now.saturating_add(view.median_offset_ms().unwrap_or(0) / 1000);
     let mut out = Vec::new();
     if let Err(why) = etcd {
+        let why = if view.of(Role::Original).next().is_none() { "no original could be looked at." } else { why };
         out.push(block(
             None,
             "etcd does not answer".into(),

@@ -20,16 +20,16 @@ use crate::{
 /// Width where none is known.
 pub const DEFAULT_WIDTH: usize = 80;
 
-/// From this width on, a certificate's names are listed instead of counted.
-const LIST_NAMES_FROM: usize = 110;
+/// From this width on, a certificate's names are listed instead of counted, and systems have their full names.
+const WIDE: usize = 110;
 
 /// Everything seen, `width` columns wide at most; days count from `now`, seconds since the epoch. The last line is
 /// `N blocking, M warnings`.
 pub fn show(cluster: &Cluster, observed: &Observed, now: i64, width: usize) -> String {
     let width = width.max(40);
     let mut out = String::new();
-    section(&mut out, "Hosts", &hosts(cluster, observed), width);
-    section(&mut out, "On the hosts", &on_the_hosts(cluster, observed), width);
+    section(&mut out, "Hosts", &hosts(cluster, observed, width), width);
+    section(&mut out, "On the hosts", &on_the_hosts(observed), width);
     section(&mut out, "Certificates", &certificates(cluster, observed, now, width), width);
     match &observed.etcd {
         Ok(etcd) => section(&mut out, "Members", &members(etcd), width),
@@ -91,8 +91,8 @@ fn or_dash(text: &str) -> String {
     if text.is_empty() { dash() } else { text }
 }
 
-fn hosts(cluster: &Cluster, observed: &Observed) -> Rows {
-    let mut rows = vec![head(["HOST", "ROLE", "ADDRESS", "REACHED", "CLOCK", "HOSTNAME", "SYSTEM"])];
+fn hosts(cluster: &Cluster, observed: &Observed, width: usize) -> Rows {
+    let mut rows = vec![head(["HOST", "ROLE", "ADDRESS", "SSH", "CLOCK", "HOSTNAME", "SYSTEM"])];
     for host in &observed.hosts {
         let node = cluster.node(&host.name);
         let comment = node.and_then(|n| n.comment.as_deref()).map_or(String::new(), |c| format!(" {}", clean::line(c)));
@@ -106,13 +106,19 @@ fn hosts(cluster: &Cluster, observed: &Observed) -> Rows {
             format!("{}{comment}", host.name),
             role.into(),
             node.map_or_else(dash, |n| n.address.to_string()),
-            if facts.is_some() { "yes" } else { "NO" }.into(),
+            if facts.is_some() { "ok" } else { "NO" }.into(),
             facts.map_or_else(dash, |f| offset(f.clock_offset_ms)),
             facts.map_or_else(dash, |f| or_dash(&f.hostname)),
-            facts.map_or_else(dash, |f| or_dash(format!("{} {}", f.os, f.arch).trim())),
+            facts.map_or_else(dash, |f| or_dash(system(&f.os, width))),
         ]);
     }
     rows
+}
+
+/// The system's name, where there is little room without the release's nickname in parentheses.
+fn system(os: &str, width: usize) -> &str {
+    let short = os.split(" (").next().unwrap_or(os);
+    if width < WIDE { short } else { os }
 }
 
 /// `+12 ms`, `-31.0 s`.
@@ -128,8 +134,8 @@ fn reached(observed: &Observed) -> impl Iterator<Item = (&HostObserved, &HostSee
     observed.hosts.iter().filter_map(|host| Some((host, host.seen.as_ref().ok()?)))
 }
 
-fn on_the_hosts(cluster: &Cluster, observed: &Observed) -> Rows {
-    let mut rows = vec![head(["HOST", "ETCD", "UNIT", "DATA", "FIREWALLD", "UFW", "SELINUX"])];
+fn on_the_hosts(observed: &Observed) -> Rows {
+    let mut rows = vec![head(["HOST", "ARCH", "ETCD", "UNIT", "DATA", "FIREWALLD", "UFW", "SELINUX"])];
     let unit = |etcd: &EtcdOnHost| match etcd.unit.load.as_str() {
         "not-found" => "none".to_owned(),
         _ => or_dash(format!("{} {}", etcd.unit.active, etcd.unit.enabled).trim()),
@@ -143,6 +149,7 @@ fn on_the_hosts(cluster: &Cluster, observed: &Observed) -> Rows {
         let etcd = seen.etcd.as_ref();
         rows.push(vec![
             host.name.to_string(),
+            or_dash(&seen.facts.arch),
             etcd.map_or_else(dash, |e| or_dash(e.version.as_deref().unwrap_or_default())),
             etcd.map_or_else(dash, unit),
             etcd.map_or_else(dash, data),
@@ -151,15 +158,7 @@ fn on_the_hosts(cluster: &Cluster, observed: &Observed) -> Rows {
             or_dash(&seen.facts.selinux),
         ]);
     }
-    if rows.len() == 1 { Rows::new() } else { with_data_path(cluster, rows) }
-}
-
-/// Says which directory the data column is about.
-fn with_data_path(cluster: &Cluster, mut rows: Rows) -> Rows {
-    if let Some(column) = rows.first_mut().and_then(|head| head.get_mut(3)) {
-        *column = format!("IN {}", cluster.etcd.data.display());
-    }
-    rows
+    if rows.len() == 1 { Rows::new() } else { rows }
 }
 
 fn certificates(cluster: &Cluster, observed: &Observed, now: i64, width: usize) -> Rows {
@@ -208,7 +207,7 @@ fn sans(cert: &CertInfo, width: usize) -> String {
     if cert.sans.is_empty() {
         return dash();
     }
-    if width < LIST_NAMES_FROM {
+    if width < WIDE {
         return cert.sans.len().to_string();
     }
     clean::line(&cert.sans.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
@@ -225,7 +224,7 @@ fn members(etcd: &Membership) -> Rows {
             false => "voter",
         };
         rows.push(vec![
-            if member.started() { clean::line(&member.name) } else { clean::line(&member.peer_urls.join(", ")) },
+            clean::line(&called(member)),
             role.into(),
             health(member),
             status.map_or_else(dash, |s| or_dash(&s.version)),
@@ -235,6 +234,15 @@ fn members(etcd: &Membership) -> Rows {
         ]);
     }
     rows
+}
+
+/// Its name; before it has one, its host's, or where it should be.
+fn called(member: &Member) -> String {
+    match &member.host {
+        _ if member.started() => member.name.clone(),
+        Some(host) => host.to_string(),
+        None => member.peer_urls.join(", "),
+    }
 }
 
 fn health(member: &Member) -> String {
@@ -250,9 +258,15 @@ fn health(member: &Member) -> String {
     .into()
 }
 
+/// Breaks at blanks alone: a flag or a path split at a hyphen could not be copied.
+fn options<'a>(width: usize) -> textwrap::Options<'a> {
+    textwrap::Options::new(width)
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+}
+
 fn wrapped(text: &str, first: &str, rest: &str, width: usize) -> String {
-    let options = textwrap::Options::new(width).initial_indent(first).subsequent_indent(rest);
-    textwrap::wrap(text, options).join("\n")
+    textwrap::wrap(text, options(width).initial_indent(first).subsequent_indent(rest)).join("\n")
 }
 
 /// A title and a table; nothing for an empty one.
@@ -288,7 +302,7 @@ fn row_lines(row: &[String], widths: &[usize]) -> Vec<String> {
     let cells: Vec<Vec<String>> = row
         .iter()
         .zip(widths)
-        .map(|(cell, width)| textwrap::wrap(cell, (*width).max(1)).into_iter().map(Into::into).collect())
+        .map(|(cell, width)| textwrap::wrap(cell, options((*width).max(1))).into_iter().map(Into::into).collect())
         .collect();
     let height = cells.iter().map(Vec::len).max().unwrap_or(0);
     (0..height)

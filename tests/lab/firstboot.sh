@@ -8,6 +8,8 @@ role=$(cat role)
 cat hostname >/etc/hostname
 cat hosts >/etc/hosts
 : >/etc/resolv.conf
+# systemd would take the machine's own, the same on every host.
+tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
 
 install -m 0600 ssh/ssh_host_*_key /etc/ssh/
 install -m 0644 ssh/ssh_host_*_key.pub /etc/ssh/

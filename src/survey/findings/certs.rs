@@ -1,6 +1,9 @@
 //! Certificates and keys, compared across masters: fingerprints, not presence.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use super::{View, block, finding, info, names, warn};
 use crate::{
@@ -237,11 +240,14 @@ fn ca_keys(view: &View<'_>, out: &mut Vec<Finding>) {
 }
 
 fn open_keys(node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>) {
-    let is_key = |name: &str| name.ends_with(".key") || name.ends_with("-key.pem");
+    let is_key = |path: &Path| {
+        let end = |ext: &str| path.extension().is_some_and(|e| e == ext);
+        end("key") || end("pem") && path.file_stem().is_some_and(|stem| stem.to_string_lossy().ends_with("-key"))
+    };
     let open: Vec<String> = etcd
         .files
         .iter()
-        .filter(|f| f.kind == FileKind::File && f.mode & 0o077 != 0 && is_key(&f.path.to_string_lossy()))
+        .filter(|f| f.kind == FileKind::File && f.mode & 0o077 != 0 && is_key(&f.path))
         .map(|f| format!("{} ({:04o})", f.path.display(), f.mode))
         .collect();
     if !open.is_empty() {

@@ -5,7 +5,10 @@ use std::path::Path;
 use super::{View, block, finding, info, warn};
 use crate::{
     cluster::{BinarySource, FirewallChoice, Node, Role},
-    remote::{RemoteError, etcd::Version},
+    remote::{
+        RemoteError,
+        etcd::{Membership, Version},
+    },
     survey::{Facts, Finding, Severity, collect::needed_programs, show::bytes},
 };
 
@@ -56,11 +59,20 @@ fn without_advice(error: &RemoteError) -> String {
     let text = error.to_string();
     let text = text.strip_prefix(&format!("{}: ", error.host())).unwrap_or(&text);
     match error {
-        RemoteError::Unreachable { .. } | RemoteError::UnknownHostKey { .. } | RemoteError::ChangedHostKey { .. } => {
-            text.split("; ").next().unwrap_or(text).to_owned()
-        }
+        RemoteError::Unreachable { .. }
+        | RemoteError::UnknownHostKey { .. }
+        | RemoteError::ChangedHostKey { .. }
+        | RemoteError::Auth { .. } => text.split("; ").next().unwrap_or(text).to_owned(),
         _ => text.to_owned(),
     }
+}
+
+/// With a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+    let stop = if text.ends_with('.') { "" } else { "." };
+    first + chars.as_str() + stop
 }
 
 fn advice(error: &RemoteError) -> String {
@@ -74,9 +86,11 @@ fn advice(error: &RemoteError) -> String {
         RemoteError::ChangedHostKey { known_hosts, .. } => format!(
             "Find out whether the host was reinstalled. Only if so, remove its old key from {known_hosts} and add the new one."
         ),
-        RemoteError::Auth { .. } => {
-            "Log in by hand with the same user and key; then correct `ssh.user` and `ssh.identity` in the cluster file, or load the key into the agent.".into()
-        }
+        // It knows best what it tried.
+        RemoteError::Auth { why, .. } => match why.split_once("; ") {
+            Some((_, advice)) => sentence(advice),
+            None => "Log in by hand with the same user and key; then correct `ssh.user` and `ssh.identity` in the cluster file, or load the key into the agent.".into(),
+        },
         RemoteError::Lost { .. } | RemoteError::Timeout { .. } => {
             "Run the survey again; if it happens again, look at the host's load, disk and network.".into()
         }
@@ -103,7 +117,8 @@ fn programs(view: &View<'_>, node: &Node, facts: &Facts, out: &mut Vec<Finding>)
     let mut missing = needed_programs(view.cluster, node.role);
     let etcdutl = view.cluster.etcd.bin.join("etcdutl").display().to_string();
     // `etcdctl snapshot status` went away in 3.6.
-    if node.role == Role::Original && view.etcd.and_then(|e| e.lowest_version()).is_some_and(|v| v >= Version(3, 6, 0))
+    if node.role == Role::Original
+        && view.etcd.and_then(Membership::lowest_version).is_some_and(|v| v >= Version(3, 6, 0))
     {
         missing.push(etcdutl);
     }
@@ -175,7 +190,7 @@ fn space(view: &View<'_>, node: &Node, facts: &Facts, version: Option<&str>, out
             if !view.serves(node) {
                 needs.push((&layout.data, db.saturating_mul(3) + 256 * MIB, "the database, its log and a snapshot"));
             }
-            let lowest = view.etcd.and_then(|e| e.lowest_version());
+            let lowest = view.etcd.and_then(Membership::lowest_version);
             if lowest.is_none() || version.and_then(Version::parse) != lowest {
                 needs.push((&layout.bin, 100 * MIB, "etcd's programs"));
             }
@@ -318,6 +333,19 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_login_passes_on_its_own_advice() {
+        let mut base = Base::healthy();
+        let refused =
+            |why: &str| RemoteError::Auth { host: HostName::new("master01"), user: "ops".into(), why: why.into() };
+        base.hosts[0].seen = Err(refused("not root; set `sudo: true` under ssh, or log in as root"));
+        let found = base.only(Severity::Block, "login as ops refused: not root");
+        assert!(!found.what.contains("sudo"), "{}", found.what);
+        assert_eq!(found.remedy, "Set `sudo: true` under ssh, or log in as root.");
+        base.hosts[0].seen = Err(refused("no key was accepted"));
+        assert!(base.only(Severity::Block, "no key was accepted").remedy.contains("ssh.identity"));
+    }
+
+    #[test]
     fn a_user_who_is_not_root_gets_the_sudo_hint() {
         let mut base = Base::healthy();
         base.facts("master04").uid = 1000;
@@ -331,11 +359,11 @@ mod tests {
     #[test]
     fn missing_programs_are_named_in_one_finding() {
         let mut base = Base::healthy();
-        for program in ["tar", "sha256sum"] {
+        for program in ["useradd", "sha256sum"] {
             base.facts("master04").programs.remove(program).unwrap();
         }
         let found = base.only(Severity::Block, "programs missing");
-        assert!(found.what.contains("sha256sum, tar") && found.remedy.contains("sha256sum, tar"), "{found:?}");
+        assert!(found.what.contains("sha256sum, useradd") && found.remedy.contains("sha256sum, useradd"), "{found:?}");
 
         let mut base = Base::healthy();
         base.facts("master02").programs.remove("/usr/local/bin/etcdctl").unwrap();

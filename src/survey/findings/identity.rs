@@ -54,17 +54,16 @@ fn same_hostname(view: &View<'_>, out: &mut Vec<Finding>) {
     for (hostname, nodes) in shared(view, |f| f.hostname.to_ascii_lowercase()) {
         let stay = nodes.iter().filter(|n| n.role != Role::Joiner || !view.cluster.set_hostname).count();
         let what = format!("hostname {hostname} is that of {}", names(nodes.iter().map(|n| &n.name)));
-        let last = nodes.last().copied();
         if stay > 1 {
             out.push(block(
-                last,
+                None,
                 what,
                 "Two nodes of one name overwrite each other in Kubernetes, and logs cannot be told apart.".into(),
                 "Give each host its own name with `hostnamectl set-hostname`; if the addresses in the cluster file lead to the same machine, correct them.",
             ));
         } else {
             out.push(warn(
-                last,
+                None,
                 what,
                 "The joiners' hosts look like copies; the step that prepares them sets their names.".into(),
                 "Nothing to do if they are copies; if the addresses in the cluster file lead to the same machine, correct them.",
@@ -76,7 +75,7 @@ fn same_hostname(view: &View<'_>, out: &mut Vec<Finding>) {
 fn same_machine(view: &View<'_>, out: &mut Vec<Finding>) {
     for (_, nodes) in shared(view, |f| f.machine_id.clone()) {
         out.push(warn(
-            nodes.last().copied(),
+            None,
             format!("{} have the same machine-id", names(nodes.iter().map(|n| &n.name))),
             "They are copies of one machine: DHCP, the journal and some network plugins take them for the same host.".into(),
             "On each copy run `rm /etc/machine-id && systemd-machine-id-setup`, then reboot; if the addresses in the cluster file lead to the same machine, correct them.",

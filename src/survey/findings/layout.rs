@@ -1,9 +1,11 @@
 //! etcd as it lies on each host: unit, configuration, programs, data directory, listeners.
 
-use super::{View, block, finding, info, warn};
+use std::path::Path;
+
+use super::{View, block, finding, info, names, warn};
 use crate::{
     cluster::{Node, Role},
-    remote::etcd::{Member, Version},
+    remote::etcd::{Member, Membership, Version},
     survey::{EtcdOnHost, Finding, HostSeen, Severity},
 };
 
@@ -15,6 +17,7 @@ pub(super) fn check(view: &View<'_>, out: &mut Vec<Finding>) {
             _ => joiner(view, node, seen, etcd, out),
         }
     }
+    state_new(view, out);
 }
 
 fn original(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>) {
@@ -77,7 +80,7 @@ fn unit(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>)
 fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>) {
     let layout = &view.cluster.etcd;
     let file = layout.config.display();
-    let Some(text) = &etcd.config else {
+    let Some(all) = options(etcd) else {
         out.push(block(
             Some(node),
             format!("{file} cannot be read"),
@@ -86,8 +89,9 @@ fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding
         ));
         return;
     };
-    let all = format!("{text}\n{}", etcd.unit_text.as_deref().unwrap_or_default());
-    if let Some(data) = option(&all, "data-dir").filter(|d| std::path::Path::new(d) != layout.data) {
+    // A variable of another file cannot be resolved here; an empty data directory is noticed anyway.
+    let literal = |d: &String| !d.contains('$');
+    if let Some(data) = option(&all, "data-dir").filter(literal).filter(|d| Path::new(d) != layout.data) {
         out.push(warn(
             Some(node),
             format!("etcd's data directory is {data}, the cluster file says {}", layout.data.display()),
@@ -111,20 +115,36 @@ fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding
             format!("Remove it from {file}: it is on by default since etcd 3.1."),
         ));
     }
-    if option(&all, "initial-cluster-state").is_some_and(|v| v == "new") {
-        out.push(info(
-            Some(node),
-            "--initial-cluster-state is new".into(),
-            "Ignored while there is data; should the data directory be lost, this host would found a second cluster at its next start.".into(),
-            format!("Set it to existing in {file} when convenient; no restart is needed for that."),
-        ));
+}
+
+/// One remark for all: the runbook's originals all have it.
+fn state_new(view: &View<'_>, out: &mut Vec<Finding>) {
+    let new = |etcd: &EtcdOnHost| option(&options(etcd)?, "initial-cluster-state").filter(|v| v == "new");
+    let on: Vec<_> = view
+        .of(Role::Original)
+        .filter(|(_, s)| s.etcd.as_ref().and_then(new).is_some())
+        .map(|(n, _)| &n.name)
+        .collect();
+    if on.is_empty() {
+        return;
     }
+    out.push(info(
+        None,
+        format!("--initial-cluster-state is new on {}", names(on)),
+        "Ignored while there is data; a host that lost its data directory would found a second cluster at its next start.".into(),
+        format!("Set it to existing in {} when convenient; no restart is needed for that.", view.cluster.etcd.config.display()),
+    ));
+}
+
+/// All text that etcd's options may stand in.
+fn options(etcd: &EtcdOnHost) -> Option<String> {
+    Some(format!("{}\n{}", etcd.config.as_deref()?, etcd.unit_text.as_deref().unwrap_or_default()))
 }
 
 /// The value of `--name=value`, `--name value`, a bare `--name` (empty) or `ETCD_NAME=value`; comment lines do not count.
 fn option(text: &str, name: &str) -> Option<String> {
     let variable = format!("ETCD_{}", name.to_uppercase().replace('-', "_"));
-    let lines: String = text.lines().filter(|l| !l.trim_start().starts_with('#')).map(|l| format!("{l}\n")).collect();
+    let lines = text.lines().filter(|l| !l.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n");
     let separators = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '\\');
     let mut words = lines.split(separators).filter(|w| !w.is_empty()).peekable();
     let mut found = None;
@@ -163,7 +183,7 @@ fn joiner(view: &View<'_>, node: &Node, seen: &HostSeen, etcd: &EtcdOnHost, out:
     let member = view.member(node);
     listeners(view, node, seen, etcd, member, out);
     old_data(view, node, etcd, member, out);
-    let wanted = view.etcd.and_then(|e| e.lowest_version());
+    let wanted = view.etcd.and_then(Membership::lowest_version);
     if let (Some(disk), Some(wanted)) = (etcd.version.as_deref(), wanted)
         && Version::parse(disk) != Some(wanted)
     {
@@ -230,7 +250,7 @@ fn old_data(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, member: Option<&Mem
     out.push(finding(
         severity,
         Some(node),
-        format!("{data} is not empty ({entries} entries)"),
+        format!("{data} is not empty ({entries} entr{})", if entries == 1 { "y" } else { "ies" }),
         why.into(),
         format!("Find out whose data it is, then move it away: `mv {data} {data}.old-$(date +%F)`."),
     ));
@@ -280,10 +300,11 @@ mod tests {
         let found = set("--data-dir=/data/etcd --x").only(Severity::Warn, "data directory is /data/etcd");
         assert!(found.remedy.contains("etcd.data: /data/etcd"));
         set("--data-dir=/var/lib/etcd/").assert_quiet();
+        set("--data-dir=${DATA}").assert_quiet();
         set("--force-new-cluster").only(Severity::Block, "--force-new-cluster");
         set("--force-new-cluster=false").assert_quiet();
         set("--strict-reconfig-check=false").only(Severity::Warn, "strict-reconfig-check is off");
-        set("--initial-cluster-state new").only(Severity::Info, "initial-cluster-state is new");
+        set("--initial-cluster-state new").only(Severity::Info, "initial-cluster-state is new on master01");
 
         let mut base = Base::healthy();
         base.on("master01").unit_text = Some("[Service]\nExecStart=/usr/bin/etcd --force-new-cluster\n".into());
@@ -317,7 +338,7 @@ mod tests {
     fn old_data_on_a_joiner_that_is_no_member_blocks() {
         let mut base = Base::healthy();
         base.on("master04").data_entries = Some(1);
-        let found = base.only(Severity::Block, "/var/lib/etcd is not empty (1 entries)");
+        let found = base.only(Severity::Block, "/var/lib/etcd is not empty (1 entry)");
         assert!(found.remedy.contains("mv /var/lib/etcd"));
         base.on("master04").data_entries = Some(0);
         base.assert_quiet();

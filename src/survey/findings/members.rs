@@ -36,7 +36,7 @@ pub(super) fn check(view: &View<'_>, out: &mut Vec<Finding>) {
         ));
     }
     versions(view, etcd, out);
-    without_learners(etcd, out);
+    without_learners(view, etcd, out);
 }
 
 /// How a member is called in a message.
@@ -242,7 +242,11 @@ fn versions(view: &View<'_>, etcd: &Membership, out: &mut Vec<Finding>) {
     ));
 }
 
-fn without_learners(etcd: &Membership, out: &mut Vec<Finding>) {
+fn without_learners(view: &View<'_>, etcd: &Membership, out: &mut Vec<Finding>) {
+    // Nobody is left to join: nothing to be careful about.
+    if view.cluster.join.iter().all(|node| view.serves(node)) {
+        return;
+    }
     let Some(lowest) = etcd.lowest_version().filter(|v| !v.has_learners()) else { return };
     let voters = etcd.voters();
     let meanwhile = Voters { total: voters.total + 1, healthy: voters.healthy, learners: 0 };
@@ -264,7 +268,7 @@ fn without_learners(etcd: &Membership, out: &mut Vec<Finding>) {
 
 fn even(view: &View<'_>, out: &mut Vec<Finding>) {
     let total = view.cluster.all_masters().count();
-    if total % 2 == 0 && total > 0 {
+    if total > 0 && total.is_multiple_of(2) {
         out.push(info(
             None,
             format!("{total} voters in the end, an even number"),

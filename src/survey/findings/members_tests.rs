@@ -188,6 +188,18 @@ fn without_learners_the_voter_path_is_said_aloud() {
 }
 
 #[test]
+fn when_all_have_joined_there_is_nothing_left_to_say_but_so() {
+    let mut base = Base::healthy();
+    base.joined("master04");
+    base.joined("master05");
+    for name in ["master01", "master02", "master03", "master04", "master05"] {
+        base.status(name).version = "3.3.25".into();
+        base.on(name).version = Some("3.3.25".into());
+    }
+    base.assert_quiet();
+}
+
+#[test]
 fn an_even_result_is_explained() {
     let mut base = Base::healthy();
     base.cluster.join.pop();
