@@ -193,6 +193,35 @@ pub struct KubeLayout {
     pub nginx_conf: PathBuf,
     /// The worker's proxy container. Default `nginx-proxy`.
     pub nginx_container: String,
+    /// Calico's objects, where there is a calico that keeps its data in etcd.
+    pub calico: CalicoLayout,
+}
+
+/// What calico's objects are called. The default is calico's own manifests'.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalicoLayout {
+    /// Their namespace. Default `kube-system`.
+    pub namespace: String,
+    /// The Secret with etcd's CA, client certificate and key. Default `calico-etcd-secrets`.
+    pub secret: String,
+    /// The ConfigMap with `etcd_endpoints`. Default `calico-config`.
+    pub configmap: String,
+    /// The agent's daemon set. Default `calico-node`.
+    pub daemonset: String,
+    /// The file on every master that they were made from; may be absent. Default `/etc/kubernetes/addon/calico.yaml`.
+    pub manifest: PathBuf,
+}
+
+impl Default for CalicoLayout {
+    fn default() -> Self {
+        Self {
+            namespace: "kube-system".into(),
+            secret: "calico-etcd-secrets".into(),
+            configmap: "calico-config".into(),
+            daemonset: "calico-node".into(),
+            manifest: "/etc/kubernetes/addon/calico.yaml".into(),
+        }
+    }
 }
 
 impl Default for KubeLayout {
@@ -207,6 +236,7 @@ impl Default for KubeLayout {
             api_port: 6443,
             nginx_conf: "/opt/nginx/nginx.conf".into(),
             nginx_container: "nginx-proxy".into(),
+            calico: CalicoLayout::default(),
         }
     }
 }

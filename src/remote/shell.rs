@@ -114,6 +114,7 @@ fn script(op: &Op) -> String {
         Op::Tree(op) => op.script(),
         Op::Package(op) => op.script(),
         Op::Container(op) => op.script(),
+        Op::Pods(op) => op.script(),
     }
 }
 

@@ -323,6 +323,14 @@ pub(super) fn container(text: &str) -> Checked<String> {
     wrong("which is not a container's name", "write it as `docker ps` shows it")
 }
 
+/// The name of an object in Kubernetes: a DNS subdomain.
+pub(super) fn object_name(text: &str) -> Checked<String> {
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    wrong("which is not the name of a Kubernetes object", "write it as `kubectl get` shows it")
+}
+
 /// An absolute path on the hosts. It ends up in unit files and in `ETCD_OPTS`, which systemd splits at blanks and expands
 /// at `$` and `%`, so only characters that mean nothing to either are let through.
 pub(super) fn host_path(text: &str) -> Checked<PathBuf> {

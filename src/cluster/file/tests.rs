@@ -471,7 +471,8 @@ fn the_readme_names_every_key() {
         .chain(&super::hosts::SSH)
         .map(|key| (*key).to_owned())
         .chain(super::layout::ETCD.iter().map(|key| format!("etcd.{key}")))
-        .chain(super::layout::KUBERNETES.iter().map(|key| format!("kubernetes.{key}")))
+        .chain(super::layout::KUBERNETES.iter().filter(|key| **key != "calico").map(|key| format!("kubernetes.{key}")))
+        .chain(super::layout::CALICO.iter().map(|key| format!("kubernetes.calico.{key}")))
         .chain(super::layout::BINARIES.iter().map(|key| format!("binaries.{key}")))
         .chain(["backup_dir".to_owned(), "certificates.lifetime_days".to_owned()]);
     let missing: Vec<_> = keys

@@ -4,6 +4,7 @@ pub mod apiserver;
 pub mod etcd;
 pub mod handshake;
 pub mod issue;
+pub mod kube;
 pub mod proxy;
 pub mod rehearse;
 pub mod run;
@@ -20,7 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::plan::Shown;
 use crate::{
     cluster::HostName,
-    remote::{RemoteError, SharedRemote, etcd::EtcdApi, package::Manager},
+    remote::{RemoteError, SharedRemote, etcd::EtcdApi, kube::KubeError, package::Manager},
     survey::Finding,
 };
 
@@ -38,6 +39,9 @@ pub enum ActError {
         /// Its words, and what to do.
         why: String,
     },
+    /// The Kubernetes API refused or did not answer.
+    #[error(transparent)]
+    Kube(#[from] KubeError),
     /// A file of the operator's machine could not be used.
     #[error("{}: {why}", path.display())]
     Local {
@@ -255,4 +259,6 @@ pub enum UndoAct {
         /// The container.
         container: String,
     },
+    /// What takes a step on Kubernetes back.
+    Kube(kube::KubeUndo),
 }

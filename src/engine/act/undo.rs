@@ -21,25 +21,28 @@ const APISERVER_BACK: Duration = Duration::from_secs(300);
 impl UndoAct {
     /// The host it acts on.
     pub fn host(&self) -> HostName {
-        let (Self::RestoreFile { host, .. }
-        | Self::RemoveFiles { host, .. }
-        | Self::RemoveTree { host, .. }
-        | Self::RemoveEmptyDir { host, .. }
-        | Self::RestoreTree { host, .. }
-        | Self::RemovePackages { host, .. }
-        | Self::SetHostname { host, .. }
-        | Self::RemoveUser { host, .. }
-        | Self::StopUnit { host, .. }
-        | Self::DaemonReload { host }
-        | Self::FirewallOn { host, .. }
-        | Self::ClosePorts { host, .. }
-        | Self::RestoreManifest { host, .. }
-        | Self::RestoreProxy { host, .. }
-        | Self::MemberRemove { host, .. }) = self;
+        let host = match self {
+            Self::Kube(undo) => return undo.host(),
+            Self::RestoreFile { host, .. }
+            | Self::RemoveFiles { host, .. }
+            | Self::RemoveTree { host, .. }
+            | Self::RemoveEmptyDir { host, .. }
+            | Self::RestoreTree { host, .. }
+            | Self::RemovePackages { host, .. }
+            | Self::RestoreManifest { host, .. }
+            | Self::RestoreProxy { host, .. }
+            | Self::SetHostname { host, .. }
+            | Self::RemoveUser { host, .. }
+            | Self::StopUnit { host, .. }
+            | Self::DaemonReload { host }
+            | Self::FirewallOn { host, .. }
+            | Self::ClosePorts { host, .. }
+            | Self::MemberRemove { host, .. } => host,
+        };
         HostName::new(host)
     }
 
-    /// The operations it is, in order; none for [`UndoAct::MemberRemove`].
+    /// The operations it is, in order; none for what goes through an API.
     fn ops(&self) -> Vec<Op> {
         match self {
             Self::RestoreFile { path, backup, .. }
@@ -66,12 +69,15 @@ impl UndoAct {
                 vec![Op::FirewallOn { firewalld: *firewalld, ufw: *ufw, selinux: *selinux }]
             }
             Self::ClosePorts { ports, .. } => vec![Op::ClosePorts { ports: ports.clone() }],
-            Self::MemberRemove { .. } => Vec::new(),
+            Self::MemberRemove { .. } | Self::Kube(_) => Vec::new(),
         }
     }
 
     /// How it is shown.
     pub fn shown(&self) -> Shown {
+        if let Self::Kube(undo) = self {
+            return undo.shown();
+        }
         if let Self::MemberRemove { host, name, peer_url } = self {
             return Shown {
                 host: None,
@@ -98,6 +104,7 @@ impl UndoAct {
     /// Does it. What was never done is left alone and said.
     pub async fn undo(&self, cx: &ActCx) -> Result<(), ActError> {
         match self {
+            Self::Kube(undo) => undo.undo(cx).await,
             Self::MemberRemove { peer_url, name, .. } => {
                 remove_member(cx, peer_url, name, Duration::from_secs(30)).await
             }
