@@ -255,7 +255,7 @@ pub fn parse_listing(stdout: &str) -> Option<Listing> {
     let mut listing = Listing::new();
     let below = |shown: &str| -> PathBuf {
         let shown = clean::line(shown);
-        Path::new(&shown).strip_prefix(".").map(Path::to_owned).unwrap_or_else(|_| PathBuf::from(&shown))
+        Path::new(&shown).strip_prefix(".").map_or_else(|_| PathBuf::from(&shown), Path::to_owned)
     };
     let mut lines = stdout.lines();
     while let Some(line) = lines.next() {

@@ -174,8 +174,8 @@ fn every_master(value: &str, who: &Who) -> Option<String> {
     let like = value.split(',').rfind(|one| who.originals.iter().any(|(_, ip)| names(one, *ip)))?;
     let ip = who.originals.iter().find(|(_, ip)| names(like, *ip))?.1;
     let missing = who.all.iter().filter(|m| !value.split(',').any(|one| names(one, **m)));
-    let more: String = missing.map(|m| format!(",{}", with_host(like, ip, *m))).collect();
-    (!more.is_empty()).then(|| format!("{value}{more}"))
+    let list: Vec<_> = [value.to_owned()].into_iter().chain(missing.map(|m| with_host(like, ip, *m))).collect();
+    (list.len() > 1).then(|| list.join(","))
 }
 
 /// Whether a URL or address is at that address.
@@ -205,7 +205,7 @@ pub fn mentions(text: &str, who: &Who) -> Vec<Mention> {
 }
 
 fn comment_before(line: &str, at: usize) -> bool {
-    line[..at].match_indices(" #").any(|(n, _)| line[..n].matches('"').count() % 2 == 0)
+    line[..at].match_indices(" #").any(|(n, _)| line[..n].matches('"').count().is_multiple_of(2))
 }
 
 /// Whether every other original stands in the same line. With one original it takes a joiner to make it a list.

@@ -161,7 +161,7 @@ async fn kubelet_files(cx: &Ctx, host: &HostName) -> Result<Vec<Original>, ActEr
     let mut files = vec![text];
     let dropped = PathBuf::from(format!("/etc/systemd/system/{KUBELET}.service.d"));
     let names = run_ok(&*cx.remote, host, &Op::ListDir { dir: dropped.clone() }).await?;
-    for name in names.text().lines().filter(|n| n.ends_with(".conf")) {
+    for name in names.text().lines().filter(|n| Path::new(n).extension().is_some_and(|e| e == "conf")) {
         files.extend(read(cx, host, &dropped.join(name)).await?);
     }
     let environment: Vec<PathBuf> = files.iter().flat_map(|f| environment_files(f.text())).collect();
