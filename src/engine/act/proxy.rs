@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    Act, ActCx, ActError, UndoAct,
+    Act, ActCx, ActError, ActProgress, UndoAct,
     apiserver::{client, healthz, loopback},
     etcd::waiting,
     run::run_op,
@@ -85,7 +85,7 @@ impl ProxyBatch {
         let ops = self.ops(worker);
         let done = async {
             for op in &ops {
-                run_op(cx, &worker.host, op).await?;
+                run_named(cx, &worker.host, op).await?;
             }
             self.proven(cx, client, worker).await
         };
@@ -181,6 +181,24 @@ impl Act for ProxyBatch {
             (Some(e), _) => Err(ActError::NotProven(format!("{} failed; the first: {e}", failed.join(", ")))),
         }
     }
+}
+
+/// Runs an operation with its lines under the host's name: others of the batch talk at the same time.
+async fn run_named(cx: &ActCx, host: &HostName, op: &Op) -> Result<(), ActError> {
+    let (progress, mut arriving) = tokio::sync::mpsc::unbounded_channel();
+    let own = ActCx { progress, ..cx.clone() };
+    let run = async move { run_op(&own, host, op).await };
+    let relay = async {
+        while let Some(one) = arriving.recv().await {
+            let named = match one {
+                ActProgress::Line(line) => ActProgress::Line(format!("{host}: {line}")),
+                other => other,
+            };
+            // Nobody listening is no error.
+            let _ = cx.progress.send(named);
+        }
+    };
+    tokio::join!(run, relay).0
 }
 
 /// Why a container does not serve a file as it is on the host; `None` when it does.
