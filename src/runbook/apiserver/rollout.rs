@@ -74,21 +74,19 @@ impl Rollout {
         let cert_path = cert_path(&self.cx, &self.node.name).await?;
         let cert = self.cx.cert(&self.node.name, &cert_path).await?;
         let issued = self.issued().await?;
-        let behind_issue = issued
-            .as_ref()
-            .is_some_and(|(i, _)| i.key_fingerprint == cert.key_fingerprint && i.fingerprint != cert.fingerprint);
+        let behind_issue = issued.is_some_and(|(issued, _)| {
+            let other = issued.key_fingerprint == cert.key_fingerprint && issued.fingerprint != cert.fingerprint;
+            other && lacking(&self.cx.cluster, &issued.sans).is_empty()
+        });
         let stale_cert = !lacking(&self.cx.cluster, &cert.sans).is_empty() || behind_issue;
         let (flags, old_flags) = (edited.flags, edited.old);
         Ok(Look { after: edited.text, flags, old_flags, cert_path, cert, stale_cert, dir })
     }
 
-    /// The certificate as issued, and its file, where it has every name.
+    /// The certificate as issued last, and its file.
     async fn issued(&self) -> Result<Option<(CertInfo, FileState)>, ActError> {
         let shop = workshop(&self.cx).await?;
         let Some(cert) = self.cx.cert_if_any(&shop.host, &shop.cert).await? else { return Ok(None) };
-        if !lacking(&self.cx.cluster, &cert.sans).is_empty() {
-            return Ok(None);
-        }
         Ok(Some((cert, self.cx.stat_one(&shop.host, &shop.cert).await?)))
     }
 
@@ -116,6 +114,8 @@ impl Rollout {
         let same_key = |(i, _): &(CertInfo, FileState)| i.key_fingerprint == look.cert.key_fingerprint;
         let (act, sans, note): (Box<dyn Act>, _, _) =
             if let Some((issued, file)) = self.issued().await?.filter(same_key) {
+                // Seen before it is signed, in a plan: shown as it will be, and no file that comes fits an empty checksum.
+                let signed = lacking(&self.cx.cluster, &issued.sans).is_empty();
                 let copy = CopyFile {
                     from: shop.host.clone(),
                     from_path: shop.cert.clone(),
@@ -125,7 +125,7 @@ impl Rollout {
                     to_path: look.cert_path.clone(),
                     mode,
                     owner,
-                    sha256: file.sha256.unwrap_or_default(),
+                    sha256: file.sha256.filter(|_| signed).unwrap_or_default(),
                     backup: Some(backup.clone()),
                 };
                 let note = format!("the one signed before, from {}:{}", shop.host, shop.cert.display());
