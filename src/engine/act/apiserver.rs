@@ -241,12 +241,12 @@ pub struct WaitApiserver {
 impl Act for WaitApiserver {
     fn shown(&self) -> Shown {
         let Goal { cluster, node, wanted } = &self.goal;
-        let flags = wanted.flags.iter().map(|(f, v)| format!("#   --{f}={v}\n")).collect::<String>();
+        let flags = wanted.flags.iter().map(|(f, v)| format!("#   --{f}={v}")).collect::<Vec<_>>().join("\n");
         Shown {
             host: Some(node.name.clone()),
             title: format!("wait for a new, healthy apiserver (at most {} s)", self.deadline.as_secs()),
             commands: format!(
-                "# again and again: whether the process that listens is a new one, with\n{flags}# then, dialled on {} and verified with the cluster's CA: https://{}/healthz and the served names",
+                "# again and again: whether the process that listens is a new one, with\n{flags}\n# then, dialled on {} and verified with the cluster's CA: https://{}/healthz and the served names",
                 node.name,
                 own(cluster, node)
             ),

@@ -9,7 +9,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::{
-    Act, ActCx, ActError, UndoAct,
+    Act, ActCx, ActError, ActProgress,
     apiserver::{client, healthz, loopback},
     etcd::waiting,
     run::run_op,
@@ -29,14 +29,16 @@ use crate::{
 /// How long between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
-/// Most time for the API to answer through a proxy that was restarted.
-const ANSWERS: Duration = Duration::from_secs(30);
+/// Most time for a container that was restarted to be back.
+const RESTARTS: Duration = Duration::from_secs(30);
 
 /// What is to change on one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proxy {
     /// The worker.
     pub host: HostName,
+    /// Its text as it is now.
+    pub before: String,
     /// The whole new text; `None` where the file is right and only its container is behind.
     pub text: Option<String>,
     /// sha256 of the file as it will be, lower-case hex.
@@ -58,6 +60,8 @@ pub struct ProxyBatch {
     pub workers: Vec<Proxy>,
     /// Where the old file is kept, the same path on each.
     pub backup: PathBuf,
+    /// Most time for the API to answer through a proxy that was restarted.
+    pub deadline: Duration,
 }
 
 impl ProxyBatch {
@@ -82,29 +86,42 @@ impl ProxyBatch {
     }
 
     async fn one(&self, cx: &ActCx, client: &TlsClient, worker: &Proxy) -> Result<(), ActError> {
-        let ops = self.ops(worker);
+        let mut touched = false;
         let done = async {
-            for op in &ops {
-                run_op(cx, &worker.host, op).await?;
+            for op in self.ops(worker) {
+                touched |= !matches!(op, Op::Container(ContainerOp::NginxTest { .. }));
+                run_named(cx, &worker.host, &op).await?;
             }
             self.proven(cx, client, worker).await
         };
         let Err(error) = done.await else { return Ok(()) };
-        self.tell_container(cx, &worker.host).await;
-        if worker.text.is_none() {
-            return Err(error);
-        }
-        let back = UndoAct::RestoreProxy {
-            host: worker.host.to_string(),
-            path: self.cluster.kube.nginx_conf.clone(),
-            backup: self.backup.clone(),
-            container: self.cluster.kube.nginx_container.clone(),
-        };
-        match back.undo(cx).await {
-            Ok(()) => cx.say(format!("{}: its old configuration is back", worker.host)),
-            Err(e) => cx.say(format!("{}: putting its old configuration back failed too: {e}", worker.host)),
+        if touched {
+            self.tell_container(cx, &worker.host).await;
+            match self.put_back(cx, worker).await {
+                Ok(true) => cx.say(format!("{}: its old configuration is back", worker.host)),
+                Ok(false) => {}
+                Err(e) => cx.say(format!("{}: putting its old configuration back failed too: {e}", worker.host)),
+            }
         }
         Err(error)
+    }
+
+    /// The file as it was right before, which may differ from the growth's backup of it. `false` where it was right already.
+    async fn put_back(&self, cx: &ActCx, worker: &Proxy) -> Result<bool, ActError> {
+        if worker.text.is_none() {
+            return Ok(false);
+        }
+        let kube = &self.cluster.kube;
+        let write = Op::WriteFile {
+            path: kube.nginx_conf.clone(),
+            content: Content::Text(worker.before.clone()),
+            mode: worker.mode,
+            owner: worker.owner.clone(),
+            backup: None,
+        };
+        run_named(cx, &worker.host, &write).await?;
+        restart_if_stale(cx, &worker.host, &kube.nginx_conf, &kube.nginx_container).await?;
+        Ok(true)
     }
 
     async fn proven(&self, cx: &ActCx, client: &TlsClient, worker: &Proxy) -> Result<(), ActError> {
@@ -123,7 +140,7 @@ impl ProxyBatch {
                     Err(why) => why,
                 },
             };
-            waiting(cx, &format!("{}: {now}", worker.host), started, ANSWERS)?;
+            waiting(cx, &format!("{}: {now}", worker.host), started, self.deadline)?;
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }
@@ -183,6 +200,24 @@ impl Act for ProxyBatch {
     }
 }
 
+/// Runs an operation with its lines under the host's name: others of the batch talk at the same time.
+async fn run_named(cx: &ActCx, host: &HostName, op: &Op) -> Result<(), ActError> {
+    let (progress, mut arriving) = tokio::sync::mpsc::unbounded_channel();
+    let own = ActCx { progress, ..cx.clone() };
+    let run = async move { run_op(&own, host, op).await };
+    let relay = async {
+        while let Some(one) = arriving.recv().await {
+            let named = match one {
+                ActProgress::Line(line) => ActProgress::Line(format!("{host}: {line}")),
+                other => other,
+            };
+            // Nobody listening is no error.
+            let _ = cx.progress.send(named);
+        }
+    };
+    tokio::join!(run, relay).0
+}
+
 /// Why a container does not serve a file as it is on the host; `None` when it does.
 pub async fn behind(
     remote: &SharedRemote,
@@ -221,8 +256,12 @@ pub(super) async fn restart_if_stale(
     run_op(cx, host, &Op::Container(ContainerOp::Restart { container: container.to_owned() })).await?;
     let started = Instant::now();
     while let Some(now) = behind(&cx.remote, host, file, container, &sha).await? {
-        waiting(cx, &format!("{host}: {now}"), started, ANSWERS)?;
+        waiting(cx, &format!("{host}: {now}"), started, RESTARTS)?;
         tokio::time::sleep(LOOK_EVERY).await;
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "proxy_tests.rs"]
+mod tests;

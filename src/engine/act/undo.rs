@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long kubelet is given to bring an apiserver back.
-const APISERVER_BACK: Duration = Duration::from_secs(300);
+const APISERVER_BACK: Duration = Duration::from_mins(5);
 
 impl UndoAct {
     /// The host it acts on.

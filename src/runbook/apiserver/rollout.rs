@@ -37,7 +37,7 @@ use crate::{
 const KIND: &str = "apiserver.rollout";
 
 /// Most time for a new process to be healthy; the kubelet of an old release looks at its files every 20 s only.
-const NEW_PROCESS: Duration = Duration::from_secs(300);
+const NEW_PROCESS: Duration = Duration::from_mins(5);
 
 /// How long an apiserver whose files are right may get right by itself.
 const PATIENCE: Duration = Duration::from_secs(45);
@@ -74,21 +74,19 @@ impl Rollout {
         let cert_path = cert_path(&self.cx, &self.node.name).await?;
         let cert = self.cx.cert(&self.node.name, &cert_path).await?;
         let issued = self.issued().await?;
-        let behind_issue = issued
-            .as_ref()
-            .is_some_and(|(i, _)| i.key_fingerprint == cert.key_fingerprint && i.fingerprint != cert.fingerprint);
+        let behind_issue = issued.is_some_and(|(issued, _)| {
+            let other = issued.key_fingerprint == cert.key_fingerprint && issued.fingerprint != cert.fingerprint;
+            other && lacking(&self.cx.cluster, &issued.sans).is_empty()
+        });
         let stale_cert = !lacking(&self.cx.cluster, &cert.sans).is_empty() || behind_issue;
         let (flags, old_flags) = (edited.flags, edited.old);
         Ok(Look { after: edited.text, flags, old_flags, cert_path, cert, stale_cert, dir })
     }
 
-    /// The certificate as issued, and its file, where it has every name.
+    /// The certificate as issued last, and its file.
     async fn issued(&self) -> Result<Option<(CertInfo, FileState)>, ActError> {
         let shop = workshop(&self.cx).await?;
         let Some(cert) = self.cx.cert_if_any(&shop.host, &shop.cert).await? else { return Ok(None) };
-        if !lacking(&self.cx.cluster, &cert.sans).is_empty() {
-            return Ok(None);
-        }
         Ok(Some((cert, self.cx.stat_one(&shop.host, &shop.cert).await?)))
     }
 
@@ -114,8 +112,10 @@ impl Rollout {
         let backup = self.cx.kept(KIND, &look.cert_path);
         let shop = workshop(&self.cx).await?;
         let same_key = |(i, _): &(CertInfo, FileState)| i.key_fingerprint == look.cert.key_fingerprint;
-        let (act, sans, note): (Box<dyn Act>, _, _) = match self.issued().await?.filter(same_key) {
-            Some((issued, file)) => {
+        let (act, sans, note): (Box<dyn Act>, _, _) =
+            if let Some((issued, file)) = self.issued().await?.filter(same_key) {
+                // Seen before it is signed, in a plan: shown as it will be, and no file that comes fits an empty checksum.
+                let signed = lacking(&self.cx.cluster, &issued.sans).is_empty();
                 let copy = CopyFile {
                     from: shop.host.clone(),
                     from_path: shop.cert.clone(),
@@ -125,16 +125,12 @@ impl Rollout {
                     to_path: look.cert_path.clone(),
                     mode,
                     owner,
-                    sha256: file.sha256.unwrap_or_default(),
+                    sha256: file.sha256.filter(|_| signed).unwrap_or_default(),
                     backup: Some(backup.clone()),
                 };
-                (
-                    Box::new(copy),
-                    issued.sans,
-                    format!("the one signed before, from {}:{}", shop.host, shop.cert.display()),
-                )
-            }
-            None => {
+                let note = format!("the one signed before, from {}:{}", shop.host, shop.cert.display());
+                (Box::new(copy), issued.sans, note)
+            } else {
                 let sans = wanted_sans(&self.cx.cluster, &look.cert.sans);
                 let issue = IssueCert {
                     ca_host: shop.host.clone(),
@@ -152,8 +148,7 @@ impl Rollout {
                     key: ForKey::Kept,
                 };
                 (Box::new(issue), sans, "this master has a key of its own: signed for that key".to_owned())
-            }
-        };
+            };
         let (host, path) = (self.node.name.clone(), look.cert_path.clone());
         let undo = UndoAct::RestoreFile { host: host.to_string(), path: path.clone(), backup };
         let change = CertChange { host, path, sans: SanDiff::between(&look.cert.sans, &sans), notes: vec![note] };
@@ -228,7 +223,7 @@ fn edited(cluster: &Cluster, text: &str) -> Result<Edited, EditError> {
 fn all_members(cluster: &Cluster, servers: &str) -> String {
     let listed: Vec<&str> = servers.split(',').map(|s| s.trim_end_matches('/')).collect();
     let own_only = |s: &&str| s.contains("//127.0.0.1:") || s.contains("//[::1]:") || s.contains("//localhost:");
-    if listed.iter().all(|s| own_only(&s)) {
+    if listed.iter().all(own_only) {
         return servers.to_owned();
     }
     let port = cluster.etcd.client_port;

@@ -102,10 +102,9 @@ impl Form {
 
 /// The server that new ones are copied from, and which of its spellings it uses.
 fn template<'a>(block: &'a Block, originals: &[Spellings]) -> Option<(&'a Server, usize)> {
-    let plain = block.servers.iter().rev().filter(|s| !s.parameters.iter().any(|p| p == "down" || p == "backup"));
-    plain
-        .filter_map(|s| originals.iter().find_map(|o| o.iter().position(|w| same(w, &s.address))).map(|at| (s, at)))
-        .next()
+    let mut plain = block.servers.iter().rev().filter(|s| !s.parameters.iter().any(|p| p == "down" || p == "backup"));
+    let spelling = |s: &Server| originals.iter().find_map(|o| o.iter().position(|w| same(w, &s.address)));
+    plain.find_map(|s| spelling(s).map(|at| (s, at)))
 }
 
 fn found(text: &str, originals: &[Spellings]) -> Result<Vec<Block>, EditError> {
@@ -243,7 +242,7 @@ fn parse(text: &str) -> Result<(Vec<Block>, Vec<usize>), EditError> {
     Ok((blocks, includes))
 }
 
-/// As nginx reads them (ngx_conf_read_token): `#` begins a comment only where a word may begin, quotes hold blanks and
+/// As nginx reads them (`ngx_conf_read_token`): `#` begins a comment only where a word may begin, quotes hold blanks and
 /// signs, a backslash takes the next sign as it is, and `${` belongs to its word.
 fn tokens(text: &str) -> Result<Vec<Token>, EditError> {
     let mut out = Vec::new();

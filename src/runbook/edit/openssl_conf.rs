@@ -177,9 +177,9 @@ fn appended(text: &str, section: &str, san: &San) -> Result<String, EditError> {
         San::Other(other) => return Err(unknown(other)),
     };
     let all = entries(text, section);
-    let same = all.iter().filter(|e| e.kind == kind);
+    let mut same = all.iter().filter(|e| e.kind == kind);
     let next = same.clone().filter_map(|e| e.number).max().unwrap_or(0) + 1;
-    let Some(neighbour) = same.last().or(all.last()) else {
+    let Some(neighbour) = same.next_back().or(all.last()) else {
         return Err(EditError::Unclear {
             line: lines(text).iter().find(|l| l.key == "subjectAltName").map_or(1, |l| l.number),
             why: format!(

@@ -1,6 +1,6 @@
 //! Every worker's proxy learns of the new masters: tested by nginx, a few at a time, the first failure stops it.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -22,6 +22,9 @@ use crate::{
 };
 
 const KIND: &str = "workers.nginx";
+
+/// Most time for the API to answer through a proxy that was restarted.
+const ANSWERS: Duration = Duration::from_secs(30);
 
 pub(super) struct Proxies {
     cx: Arc<Ctx>,
@@ -53,6 +56,7 @@ impl Proxies {
         for size in sizes(todo.len(), all) {
             let workers = todo[next..next + size].iter().map(|s| Proxy {
                 host: s.node.name.clone(),
+                before: s.before.clone(),
                 text: (s.before != s.after).then(|| s.after.clone()),
                 sha256: sha256_hex(s.after.as_bytes()),
                 mode: s.file.mode,
@@ -63,6 +67,7 @@ impl Proxies {
                 count: (done + next + 1, all),
                 workers: workers.collect(),
                 backup: self.cx.kept(KIND, &self.cx.cluster.kube.nginx_conf),
+                deadline: ANSWERS,
             }));
             next += size;
         }
