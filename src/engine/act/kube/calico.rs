@@ -173,6 +173,8 @@ pub(super) async fn restore(
             }
         }
     }
+    // What is kept is from before a change: the next one keeps what is there then.
+    crate::remote::run_ok(&**remote, &host, &Op::RemoveFiles { paths: vec![file.to_owned()] }).await?;
     Ok(Some(()))
 }
 
