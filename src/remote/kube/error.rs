@@ -19,7 +19,7 @@ pub enum KubeError {
         /// What was asked.
         what: String,
         /// What went wrong, and what to do.
-        error: TlsError,
+        error: Box<TlsError>,
         /// Whether a change may have been made although no answer came.
         unknown: bool,
     },

@@ -145,7 +145,7 @@ impl KubeApi {
             Ok((status, bytes)) => Ok((status, SecretBytes::new(bytes.to_vec()))),
             Err(error) => {
                 let unknown = changes && matches!(error, TlsError::Closed { .. } | TlsError::Timeout { .. });
-                Err(KubeError::Tls { at: self.door.to_string(), what, error, unknown })
+                Err(KubeError::Tls { at: self.door.to_string(), what, error: Box::new(error), unknown })
             }
         }
     }
@@ -190,8 +190,8 @@ impl KubeApi {
     }
 
     /// Changes some fields of an object (RFC 7386); gives the object as it is then.
-    pub async fn merge(&self, path: &str, patch: &SecretBytes) -> Result<Value, KubeError> {
-        let bytes = self.answer(Method::PATCH, path, Some((MERGE_PATCH, patch))).await?;
+    pub async fn merge(&self, path: &str, fields: &SecretBytes) -> Result<Value, KubeError> {
+        let bytes = self.answer(Method::PATCH, path, Some((MERGE_PATCH, fields))).await?;
         self.read(path, &bytes)
     }
 

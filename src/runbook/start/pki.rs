@@ -38,8 +38,9 @@ struct Wanted {
 /// Whether a file is a private key, by the names cfssl, openssl and kubeadm give and by what its owner thought of it.
 fn is_private(state: &FileState) -> bool {
     let name = state.path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
-    let by_name = name.ends_with("key.pem") || name.ends_with(".key");
-    by_name || (state.kind == FileKind::File && state.mode & 0o077 == 0)
+    let by_name = ["key.pem", ".key"].iter().any(|end| name.ends_with(end));
+    let others = state.mode & 0o077;
+    by_name || (state.kind == FileKind::File && others == 0)
 }
 
 /// At least as tight as the source's, and 0600 for a key.

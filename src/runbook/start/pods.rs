@@ -19,7 +19,7 @@ use crate::{
 const KIND: &str = "calico.pods";
 
 /// Most time for one pod to be Ready again.
-const POD: Duration = Duration::from_secs(180);
+const POD: Duration = Duration::from_mins(3);
 
 pub(super) struct PodsStep {
     cx: Arc<Ctx>,

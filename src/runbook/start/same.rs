@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use rustls::pki_types::{SubjectPublicKeyInfoDer, pem::PemObject as _};
+
 use crate::{
     cluster::{HostName, Node},
     engine::act::ActError,
@@ -113,7 +115,6 @@ fn public_key(pem: &[u8]) -> Option<String> {
     if let Ok(key) = PrivateKey::from_pem(pem) {
         return Some(key.public_key_fingerprint());
     }
-    use rustls::pki_types::{SubjectPublicKeyInfoDer, pem::PemObject as _};
     SubjectPublicKeyInfoDer::from_pem_slice(pem).ok().map(|der| sha256_hex(&der))
 }
 

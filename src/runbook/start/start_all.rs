@@ -26,7 +26,7 @@ use crate::{
 const KIND: &str = "kube.start";
 
 /// Most time for every new master to serve and to be Ready.
-const DEADLINE: Duration = Duration::from_secs(300);
+const DEADLINE: Duration = Duration::from_mins(5);
 
 pub(super) struct StartMasters {
     cx: Arc<Ctx>,

@@ -20,7 +20,7 @@ use crate::{
 const KIND: &str = "kube.token";
 
 /// How long an apiserver that has just started may take to know the accounts.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(super) struct TokenStep {
     cx: Arc<Ctx>,

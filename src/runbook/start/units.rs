@@ -80,7 +80,8 @@ pub(super) async fn kubelet_name(cx: &Ctx, host: &HostName) -> Result<String, Ac
     drop_ins.push(".d");
     let dir = PathBuf::from(drop_ins);
     let names = run_ok(&*cx.remote, host, &Op::ListDir { dir: dir.clone() }).await?;
-    for name in names.text().lines().filter(|n| n.ends_with(".conf")) {
+    // systemd reads nothing else there.
+    for name in names.text().lines().filter(|n| n.strip_suffix(".conf").is_some()) {
         texts.extend(cx.read_text(host, &dir.join(name)).await?);
     }
     for file in texts.iter().flat_map(|t| environment_files(t)).collect::<Vec<_>>() {
@@ -100,8 +101,8 @@ fn environment_files(unit: &str) -> Vec<PathBuf> {
 
 fn hostname_override(text: &str) -> Option<String> {
     const FLAG: &str = "--hostname-override";
-    let lines = text.lines().filter(|l| !l.trim_start().starts_with('#'));
-    let after = lines.filter_map(|l| l.split_once(FLAG).map(|(_, rest)| rest)).last()?;
+    let mut lines = text.lines().rev().filter(|l| !l.trim_start().starts_with('#'));
+    let after = lines.find_map(|l| l.split_once(FLAG).map(|(_, rest)| rest))?;
     let value = after.strip_prefix(['=', ' '])?.trim_start_matches(['"', '\'']);
     let end = value.find([' ', '"', '\'', '\\']).unwrap_or(value.len());
     Some(value[..end].to_owned()).filter(|v| !v.is_empty())

@@ -173,6 +173,8 @@ pub(super) async fn restore(
             }
         }
     }
+    // What is kept is from before a change: the next one keeps what is there then.
+    crate::remote::run_ok(&**remote, &host, &Op::RemoveFiles { paths: vec![file.to_owned()] }).await?;
     Ok(Some(()))
 }
 
@@ -235,8 +237,8 @@ impl Act for SetSecret {
             data.insert(key.clone(), STANDARD.encode(value.expose()).into());
         }
         // With its version: somebody else's change meanwhile is a conflict, not an overwrite.
-        let patch = json!({ "metadata": { "resourceVersion": live.resource_version }, "data": data });
-        api.merge(&path, &bytes(&patch)).await?;
+        let fields = json!({ "metadata": { "resourceVersion": live.resource_version }, "data": data });
+        api.merge(&path, &bytes(&fields)).await?;
         let now = api.secret(&path).await?.ok_or_else(|| gone(&self.calico.secret))?;
         if self.files.iter().zip(&values).all(|((key, _), value)| now.data.get(key) == Some(value)) {
             return Ok(());
@@ -311,15 +313,11 @@ pub async fn stale_pods(
     let mut seen = Pods::default();
     for (pod, endpoints) in pods.iter().zip(futures::future::join_all(looks).await) {
         let old = |at: Option<i64>| at.is_some_and(|at| pod.created + SKEW < at);
-        let stale = match endpoints? {
-            Some(endpoints) => endpoints != wanted || old(secret),
-            None => {
-                if !hosts.iter().any(|(node, _)| *node == pod.node) {
-                    seen.unseen.push(pod.node.clone());
-                }
-                old(changed)
-            }
-        };
+        let endpoints = endpoints?;
+        if !hosts.iter().any(|(node, _)| *node == pod.node) {
+            seen.unseen.push(pod.node.clone());
+        }
+        let stale = endpoints.map_or_else(|| old(changed), |own| own != wanted || old(secret));
         if stale { seen.stale.push(pod.clone()) } else { seen.fresh.push(pod.clone()) }
     }
     Ok(Some(seen))

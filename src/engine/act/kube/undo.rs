@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Most time for one pod when pods are rolled back.
-const POD: Duration = Duration::from_secs(180);
+const POD: Duration = Duration::from_mins(3);
 
 /// What takes a step on Kubernetes back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
