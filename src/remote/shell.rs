@@ -278,8 +278,9 @@ fn rehearsal(op: &Op) -> String {
     if !deep_enough(scratch) {
         return refuse(scratch);
     }
+    // When the channel is gone, bash's own word of the etcd that was ended must not end bash before it has cleared away.
     format!(
-        "umask 077\ns={s}\nrm -rf -- \"$s\"\nmkdir -p -- \"$s\" && chown {u} -- \"$s\" || exit 1\nexec 3<&0\nrunuser -u {u} -- {etcd} --name banister-rehearsal --data-dir \"$s/data\" \\\n  --listen-peer-urls {pu} --initial-advertise-peer-urls {pu} --listen-client-urls {cu} --advertise-client-urls {cu} \\\n  --initial-cluster banister-rehearsal={pu} --initial-cluster-token \"banister-rehearsal-$$\" --initial-cluster-state new \\\n  --client-cert-auth --trusted-ca-file {ca} --cert-file {sc} --key-file {sk} \\\n  --peer-client-cert-auth --peer-trusted-ca-file {ca} --peer-cert-file {pc} --peer-key-file {pk} \\\n  </dev/null >\"$s/log\" 2>&1 3<&- & p=$!\n(cat <&3 >/dev/null; kill $p) >/dev/null 2>&1 & g=$!\nwait $p; r=$?\nkill $g 2>/dev/null\ntail -n 20 \"$s/log\" >&2\nrm -rf -- \"$s\"\nexit $r",
+        "umask 077\ntrap '' PIPE\ns={s}\nrm -rf -- \"$s\"\nmkdir -p -- \"$s\" && chown {u} -- \"$s\" || exit 1\nexec 3<&0\nrunuser -u {u} -- {etcd} --name banister-rehearsal --data-dir \"$s/data\" \\\n  --listen-peer-urls {pu} --initial-advertise-peer-urls {pu} --listen-client-urls {cu} --advertise-client-urls {cu} \\\n  --initial-cluster banister-rehearsal={pu} --initial-cluster-token \"banister-rehearsal-$$\" --initial-cluster-state new \\\n  --client-cert-auth --trusted-ca-file {ca} --cert-file {sc} --key-file {sk} \\\n  --peer-client-cert-auth --peer-trusted-ca-file {ca} --peer-cert-file {pc} --peer-key-file {pk} \\\n  </dev/null >\"$s/log\" 2>&1 3<&- & p=$!\n(cat <&3 >/dev/null; kill $p) >/dev/null 2>&1 & g=$!\nwait $p; r=$?\nkill $g 2>/dev/null\ntail -n 20 \"$s/log\" >&2\nrm -rf -- \"$s\"\nexit $r",
         s = qp(scratch),
         u = q(user),
         etcd = qp(&bin.join("etcd")),
