@@ -31,6 +31,31 @@ pub(super) enum Command {
         /// The cluster file
         file: PathBuf,
     },
+    /// Take the latest growth back, step by step in reverse
+    Undo(UndoArgs),
+    /// Say who did what when on which host, and what can still be taken back
+    Report(ReportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct UndoArgs {
+    /// The cluster file
+    pub file: PathBuf,
+    /// Plain progress lines instead of the wizard; needs no terminal
+    #[arg(long)]
+    pub headless: bool,
+    /// Say yes beforehand to steps up to this risk (with --headless)
+    #[arg(long, value_name = "RISK", requires = "headless")]
+    pub approve: Option<ApproveArg>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// The cluster file
+    pub file: PathBuf,
+    /// As JSON instead of Markdown
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

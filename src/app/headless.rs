@@ -17,20 +17,20 @@ use tokio::{
 };
 
 use super::{
-    cli::{OnFailure, RunArgs},
+    Task,
+    cli::{ApproveArg, OnFailure},
     session::{Looked, Session, unheard},
     tty::Tty,
 };
 use crate::{
     cluster::{Cluster, HostName},
     engine::{
-        Approve, Chapter, Confirmed, Event, Operator, StepId,
+        Approve, Confirmed, Event, Operator, StepId,
         act::ActProgress,
         confirm::{Choice, ConfirmRequest, Decision, Failure},
         event::Outcome,
     },
     remote::{Asker, Nobody, ssh::ConnectState},
-    runbook,
     ui::plain::{self, Plain},
 };
 
@@ -38,20 +38,30 @@ use crate::{
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Walks the runbook with plain lines on standard output.
-pub(super) async fn run(cluster: Arc<Cluster>, args: &RunArgs) -> Outcome {
+pub(super) async fn run(
+    cluster: Arc<Cluster>,
+    task: Task,
+    approve: Option<ApproveArg>,
+    on_failure: OnFailure,
+) -> Outcome {
     let (session, looked) = look(cluster).await;
     say(&plain::survey(&looked.observed));
-    let blocking = looked.observed.blocking();
+    let blocking = session.blocking(&looked, task);
     let Some(etcd) = looked.etcd.clone().filter(|_| blocking.is_empty()) else {
         say(&[format!("[run] refused: {} blocking; nothing was changed", text_count(blocking.len()))]);
         return Outcome::Refused;
     };
-    let (cx, steps) = session.steps(&looked, &etcd).await;
+    let (cx, steps) = match session.steps(&looked, &etcd, task).await {
+        Ok(both) => both,
+        Err(e) => {
+            say(&[format!("[run] failed: {e}")]);
+            return Outcome::Failed;
+        }
+    };
     let (events, arriving) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
-    let operator =
-        Arc::new(ByFlags { approve: args.approve.map_or(Approve::Nothing, Into::into), on_failure: args.on_failure });
-    let mut engine = match session.engine(&cx, operator, events, stop.clone()) {
+    let operator = Arc::new(ByFlags { approve: approve.map_or(Approve::Nothing, Into::into), on_failure });
+    let mut engine = match session.engine(&looked, &cx, operator, events, stop.clone()) {
         Ok(engine) => engine,
         Err(e) => {
             say(&[format!("[run] failed: {e}")]);
@@ -61,8 +71,7 @@ pub(super) async fn run(cluster: Arc<Cluster>, args: &RunArgs) -> Outcome {
     say(&[format!("[run] journal {}", engine.journal.path().display())]);
     let printer = tokio::spawn(print(arriving));
     let signals = tokio::spawn(stop_on_signal(stop));
-    let through = args.through.map_or(runbook::LAST_CHAPTER, Chapter::from);
-    let (outcome, _) = engine.run(&steps, through).await;
+    let (outcome, _) = engine.run(&steps, task.through()).await;
     signals.abort();
     drop(engine);
     let _ = printer.await;

@@ -6,15 +6,20 @@ use clap::Parser;
 
 mod cli;
 mod headless;
+mod history;
 mod paths;
 mod plan;
 mod session;
 mod tty;
 mod wizard;
 
-use cli::{Cli, Command};
+use cli::{ApproveArg, Cli, Command, OnFailure};
 
-use crate::cluster::{Cluster, file};
+use crate::{
+    cluster::{Cluster, file},
+    engine::Chapter,
+    runbook,
+};
 
 /// Bad input or usage.
 const BAD_INPUT: u8 = 2;
@@ -43,6 +48,8 @@ async fn dispatch(cli: Cli) -> u8 {
     let file = match &cli.command {
         Command::Run(args) => &args.file,
         Command::Plan { file } | Command::Survey { file } => file,
+        Command::Undo(args) => &args.file,
+        Command::Report(args) => &args.file,
     };
     let cluster: Arc<Cluster> = match file::load(file) {
         Ok(cluster) => Arc::new(cluster),
@@ -52,9 +59,42 @@ async fn dispatch(cli: Cli) -> u8 {
         }
     };
     match cli.command {
-        Command::Run(args) if args.headless => headless::run(cluster, &args).await.code(),
-        Command::Run(args) => wizard::run(cluster, &args).await,
+        Command::Run(args) => {
+            let task = Task::Grow { through: args.through.map_or(runbook::LAST_CHAPTER, Chapter::from) };
+            walk(cluster, task, args.headless.then_some((args.approve, args.on_failure))).await
+        }
+        Command::Undo(args) => {
+            walk(cluster, Task::TakeBack, args.headless.then_some((args.approve, OnFailure::Stop))).await
+        }
+        Command::Report(args) => history::print(&cluster, &args).code(),
         Command::Plan { .. } => plan::plan(cluster).await.code(),
         Command::Survey { .. } => plan::survey(cluster).await.code(),
+    }
+}
+
+/// What the steps are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Task {
+    /// Walk the runbook, up to and with a chapter.
+    Grow { through: Chapter },
+    /// Take the latest growth back.
+    TakeBack,
+}
+
+/// Walks steps: with plain lines when there are flags for that, else in the wizard.
+async fn walk(cluster: Arc<Cluster>, task: Task, flags: Option<(Option<ApproveArg>, OnFailure)>) -> u8 {
+    match flags {
+        Some((approve, on_failure)) => headless::run(cluster, task, approve, on_failure).await.code(),
+        None => wizard::run(cluster, task).await,
+    }
+}
+
+impl Task {
+    /// The last chapter that is walked.
+    fn through(self) -> Chapter {
+        match self {
+            Self::Grow { through } => through,
+            Self::TakeBack => Chapter::Workers,
+        }
     }
 }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
-use super::headless::{look, say};
+use super::{
+    Task,
+    headless::{look, say},
+};
 use crate::{
     cluster::Cluster,
     engine::{Probe, event::Outcome},
-    survey::show,
+    runbook,
+    survey::show::{self, show},
     ui::plain,
 };
 
@@ -15,7 +19,7 @@ pub(super) async fn survey(cluster: Arc<Cluster>) -> Outcome {
     let (session, looked) = look(cluster).await;
     let now = jiff::Timestamp::now().as_second();
     let width = crossterm::terminal::size().map_or(show::DEFAULT_WIDTH, |(columns, _)| usize::from(columns));
-    let text = show::show(&session.cluster, &looked.observed, now, width.max(show::DEFAULT_WIDTH));
+    let text = show(&session.cluster, &looked.observed, now, width.max(show::DEFAULT_WIDTH));
     say(&text.lines().map(str::to_owned).collect::<Vec<_>>());
     if looked.observed.blocking().is_empty() { Outcome::Done } else { Outcome::Refused }
 }
@@ -26,7 +30,14 @@ pub(super) async fn plan(cluster: Arc<Cluster>) -> Outcome {
     say(&plain::survey(&looked.observed));
     let blocked = !looked.observed.blocking().is_empty();
     let Some(etcd) = looked.etcd.clone() else { return Outcome::Refused };
-    let (_, steps) = session.steps(&looked, &etcd).await;
+    let task = Task::Grow { through: runbook::LAST_CHAPTER };
+    let (_, steps) = match session.steps(&looked, &etcd, task).await {
+        Ok(both) => both,
+        Err(e) => {
+            say(&[format!("[plan] failed: {e}")]);
+            return Outcome::Failed;
+        }
+    };
     let (mut todo, mut failed) = (0, false);
     for step in &steps {
         let (id, title) = (step.id(), step.title());

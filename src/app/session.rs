@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use async_trait::async_trait;
 use tokio::sync::mpsc::{self, UnboundedSender};
 
-use super::paths;
+use super::{Task, history, paths};
 use crate::{
     cluster::{Cluster, EtcdPair, HostName},
     engine::{
@@ -13,15 +13,16 @@ use crate::{
         act::handshake,
         journal::{JournalError, Record},
         step::SharedStep,
+        undo,
     },
     remote::{
-        Asker, SharedRemote,
+        Asker, SharedRemote, clean,
         etcd::{EtcdAccess, EtcdApi, Membership},
         ssh::{ConnectState, SshRemote},
     },
     runbook::{self, Ctx},
     survey::{
-        Observed,
+        Finding, Observed, Severity,
         collect::{EtcdLook, SurveyProgress, survey},
     },
 };
@@ -87,8 +88,22 @@ impl Session {
         Err(reasons.join("; "))
     }
 
-    /// The steps of this growth, for what was seen.
-    pub async fn steps(&self, looked: &Looked, etcd: &Arc<EtcdApi>) -> (Arc<Ctx>, Vec<SharedStep>) {
+    /// What stops the task. Taking back is also the way out of a state that must not grow: only what makes it impossible
+    /// stops it.
+    pub fn blocking(&self, looked: &Looked, task: Task) -> Vec<Finding> {
+        match task {
+            Task::Grow { .. } => looked.observed.blocking(),
+            Task::TakeBack => Vec::new(),
+        }
+    }
+
+    /// The steps of the task, for what was seen.
+    pub async fn steps(
+        &self,
+        looked: &Looked,
+        etcd: &Arc<EtcdApi>,
+        task: Task,
+    ) -> Result<(Arc<Ctx>, Vec<SharedStep>), String> {
         let stamp = runbook::stamp::choose(&self.cluster, &*self.remote, jiff::Timestamp::now()).await;
         let cx = Arc::new(Ctx {
             cluster: self.cluster.clone(),
@@ -98,13 +113,20 @@ impl Session {
             stamp,
             local_dir: paths::backups(&self.cluster),
         });
-        let steps = runbook::steps(&cx);
-        (cx, steps)
+        let steps = match task {
+            Task::Grow { .. } => runbook::steps(&cx),
+            Task::TakeBack => {
+                let begun = undo::begun(&history::latest(&self.cluster)?);
+                undo::steps(&begun, etcd, runbook::kind)
+            }
+        };
+        Ok((cx, steps))
     }
 
     /// An engine whose run has its first line in the journal.
     pub fn engine(
         &self,
+        looked: &Looked,
         cx: &Ctx,
         operator: Arc<dyn Operator>,
         events: UnboundedSender<Event>,
@@ -120,15 +142,33 @@ impl Session {
             banister: env!("CARGO_PKG_VERSION").into(),
             stamp: cx.stamp.clone(),
         })?;
+        journal.write(survey_record(&looked.observed))?;
         Ok(Engine { remote: self.remote.clone(), etcd: cx.etcd.clone(), operator, events, journal, stop })
     }
+}
+
+fn survey_record(observed: &Observed) -> Record {
+    let etcd = match &observed.etcd {
+        Ok(seen) => seen.voters().sentence(),
+        Err(why) => why.clone(),
+    };
+    let word = |s: Severity| match s {
+        Severity::Block => "blocking",
+        Severity::Warn => "warning",
+        Severity::Info => "note",
+    };
+    let finding = |f: &Finding| {
+        let host = f.host.as_ref().map(|h| format!("{h}: ")).unwrap_or_default();
+        clean::line(&format!("{}: {host}{}", word(f.severity), f.what))
+    };
+    Record::Survey { etcd: clean::line(&etcd), findings: observed.findings.iter().map(finding).collect() }
 }
 
 /// `user@host` of the machine the program runs on.
 fn operator_name() -> String {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".into());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    crate::remote::clean::line(&format!("{user}@{}", host.trim()))
+    clean::line(&format!("{user}@{}", host.trim()))
 }
 
 /// A receiver nobody reads, for a look whose progress is of no interest.

@@ -24,18 +24,19 @@ use tokio::{
 };
 
 use super::{
-    cli::RunArgs,
+    Task,
     session::{Looked, Session, unheard},
 };
 use crate::{
     cluster::{Cluster, HostName},
     engine::{
-        Chapter, Confirmed, Operator,
+        Confirmed, Operator,
         confirm::{Choice, ConfirmRequest, Decision, Failure},
         event::{Event, Outcome},
     },
-    remote::{Asker, ssh},
-    runbook::{self, texts},
+    remote::{Asker, etcd::EtcdApi, ssh},
+    runbook::texts,
+    survey::{Observed, Severity},
     ui::{
         Answer, ConnectState, Effect, Model, Msg, Now, Setup, StepText, Theme,
         terminal::{Guard, Screen},
@@ -48,7 +49,7 @@ use crate::{
 const TICK: Duration = Duration::from_millis(250);
 
 /// Runs the wizard; the exit code.
-pub(super) async fn run(cluster: Arc<Cluster>, args: &RunArgs) -> u8 {
+pub(super) async fn run(cluster: Arc<Cluster>, task: Task) -> u8 {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         eprintln!(
             "banister: the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all"
@@ -67,8 +68,7 @@ pub(super) async fn run(cluster: Arc<Cluster>, args: &RunArgs) -> u8 {
             return 1;
         }
     };
-    let through = args.through.map_or(runbook::LAST_CHAPTER, Chapter::from);
-    let wizard = Wizard::new(cluster, through, to_self, &screen);
+    let wizard = Wizard::new(cluster, task, to_self, &screen);
     let (code, farewell) = wizard.run(screen, inbox).await;
     drop(guard);
     if let Some(farewell) = farewell {
@@ -96,7 +96,7 @@ enum Inner {
 
 struct Wizard {
     session: Session,
-    through: Chapter,
+    task: Task,
     model: Model,
     began: Instant,
     to_self: UnboundedSender<Inner>,
@@ -113,7 +113,7 @@ struct Wizard {
 }
 
 impl Wizard {
-    fn new(cluster: Arc<Cluster>, through: Chapter, to_self: UnboundedSender<Inner>, screen: &Screen) -> Self {
+    fn new(cluster: Arc<Cluster>, task: Task, to_self: UnboundedSender<Inner>, screen: &Screen) -> Self {
         let began = Instant::now();
         let (states, arriving) = mpsc::unbounded_channel();
         let asker = Arc::new(AtScreen { to: to_self.clone(), next: AtomicU64::new(1) });
@@ -130,7 +130,7 @@ impl Wizard {
         });
         Self {
             session,
-            through,
+            task,
             model,
             began,
             to_self,
@@ -224,7 +224,10 @@ impl Wizard {
     fn inner(&mut self, inner: Inner) -> bool {
         match inner {
             Inner::Msg(msg) => return self.tell(msg),
-            Inner::Looked(looked) => {
+            Inner::Looked(mut looked) => {
+                if self.session.blocking(&looked, self.task).is_empty() {
+                    looked.observed = Arc::new(unblocked(&looked.observed));
+                }
                 self.looked = Some(looked.clone());
                 if let (Some(api), false) = (&looked.etcd, self.watching) {
                     self.watching = true;
@@ -300,7 +303,7 @@ impl Wizard {
         });
     }
 
-    fn watch(&self, api: Arc<crate::remote::etcd::EtcdApi>) {
+    fn watch(&self, api: Arc<EtcdApi>) {
         let (looks, mut arriving) = mpsc::unbounded_channel();
         tokio::spawn(watch::etcd(api, looks));
         let (to, began) = (self.to_self.clone(), self.began);
@@ -317,11 +320,9 @@ impl Wizard {
         let Some(Looked { etcd: Some(_), .. }) = self.looked else { return };
         let Some(looked) = self.looked.clone().filter(|_| !self.running) else { return };
         self.running = true;
-        let (session, to, stop, through) =
-            (self.session.clone(), self.to_self.clone(), self.stop.clone(), self.through);
+        let (session, to, stop, task) = (self.session.clone(), self.to_self.clone(), self.stop.clone(), self.task);
         tokio::spawn(async move {
             let Some(etcd) = looked.etcd.clone() else { return };
-            let (cx, steps) = session.steps(&looked, &etcd).await;
             let (events, mut arriving) = mpsc::unbounded_channel();
             let relay = to.clone();
             let relayed = tokio::spawn(async move {
@@ -329,11 +330,10 @@ impl Wizard {
                     let _ = relay.send(Inner::Msg(Msg::Engine(event)));
                 }
             });
-            let operator = Arc::new(AtWizard { to: to.clone() });
-            let outcome = match session.engine(&cx, operator, events.clone(), stop) {
-                Ok(mut engine) => engine.run(&steps, through).await.0,
-                Err(e) => {
-                    let _ = events.send(Event::Finished(Outcome::Failed, e.to_string()));
+            let outcome = match walk(&session, &looked, &etcd, task, to.clone(), events.clone(), stop).await {
+                Ok(outcome) => outcome,
+                Err(why) => {
+                    let _ = events.send(Event::Finished(Outcome::Failed, why));
                     Outcome::Failed
                 }
             };
@@ -342,6 +342,22 @@ impl Wizard {
             let _ = relayed.await;
         });
     }
+}
+
+/// Walks the task's steps, the person at the screen deciding.
+async fn walk(
+    session: &Session,
+    looked: &Looked,
+    etcd: &Arc<EtcdApi>,
+    task: Task,
+    to: UnboundedSender<Inner>,
+    events: UnboundedSender<Event>,
+    stop: Arc<AtomicBool>,
+) -> Result<Outcome, String> {
+    let (cx, steps) = session.steps(looked, etcd, task).await?;
+    let operator = Arc::new(AtWizard { to });
+    let mut engine = session.engine(looked, &cx, operator, events, stop).map_err(|e| e.to_string())?;
+    Ok(engine.run(&steps, task.through()).await.0)
 }
 
 /// The signals that end a session politely.
@@ -437,6 +453,15 @@ async fn relay_connects(mut arriving: UnboundedReceiver<(HostName, ssh::ConnectS
             return;
         }
     }
+}
+
+/// What stops growing does not stop taking back: shown all the same, as warnings.
+fn unblocked(observed: &Observed) -> Observed {
+    let mut observed = observed.clone();
+    for finding in &mut observed.findings {
+        finding.severity = finding.severity.min(Severity::Warn);
+    }
+    observed
 }
 
 fn now(began: Instant) -> Now {

@@ -46,6 +46,13 @@ pub enum Record {
         /// Name of the dated backup directory.
         stamp: String,
     },
+    /// What the survey said before the run.
+    Survey {
+        /// Voters and their state, in words.
+        etcd: String,
+        /// Findings, a line each, severity first.
+        findings: Vec<String>,
+    },
     /// A step is about to act: what takes it back, before anything is done.
     Intent {
         /// `etcd.join@master04`.
@@ -58,6 +65,9 @@ pub enum Record {
         acts: Vec<String>,
         /// What takes it back.
         undo: Vec<UndoAct>,
+        /// What changes in files and certificates.
+        #[serde(default)]
+        changes: Vec<Change>,
     },
     /// An act is about to run.
     ActIntent {
@@ -109,6 +119,17 @@ pub enum Record {
         /// In words.
         why: String,
     },
+}
+
+/// A file or certificate that changes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    /// On which host.
+    pub host: String,
+    /// Which file.
+    pub path: PathBuf,
+    /// Unified diff of a text file; names added and dropped of a certificate.
+    pub diff: String,
 }
 
 /// Why the journal can't be used. A journal that cannot be written stops the run.

@@ -8,8 +8,10 @@ pub mod confirm;
 pub mod event;
 pub mod journal;
 pub mod plan;
+pub mod report;
 pub mod run;
 pub mod step;
+pub mod undo;
 
 pub use confirm::{Approve, Confirmed, Operator};
 pub use event::Event;

@@ -48,6 +48,13 @@ pub struct Shown {
     pub commands: String,
 }
 
+impl Shown {
+    /// Host and title on one line.
+    pub fn line(&self) -> String {
+        self.host.as_ref().map_or_else(|| self.title.clone(), |host| format!("{host}: {}", self.title))
+    }
+}
+
 /// A file edit, before and after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileDiff {

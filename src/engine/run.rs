@@ -14,12 +14,13 @@ use super::{
     act::{ActCx, ActError, ActProgress, UndoAct},
     confirm::{Choice, ConfirmRequest, Confirmed, Decision, Failure, Operator},
     event::{Event, Outcome, StepInfo, StepState},
-    journal::{Journal, JournalError, Record},
-    plan::{Plan, UndoCard},
+    journal::{Change, Journal, JournalError, Record},
+    plan::{Plan, PlanView, Shown, UndoCard},
     step::{Chapter, Probe, Risk, SharedStep, StepId},
 };
 use crate::{
-    remote::{SharedRemote, etcd::EtcdApi},
+    pki::San,
+    remote::{SharedRemote, clean, etcd::EtcdApi},
     survey::{Finding, Severity},
 };
 
@@ -151,7 +152,7 @@ impl Engine {
         let looked = step.probe().await.map_err(|error| before("looking at the cluster", error))?;
         match looked {
             Probe::Done(seen) => {
-                self.journal.write(Record::Found { step: id.to_string(), seen: seen.clone() })?;
+                self.journal.write(Record::Found { step: step.journal_name(), seen: seen.clone() })?;
                 self.state(&id, StepState::AlreadyDone(seen));
                 return Ok(None);
             }
@@ -193,13 +194,14 @@ impl Engine {
         began: Instant,
     ) -> Result<(), Trouble> {
         let id = step.id();
-        let name = id.to_string();
+        let name = step.journal_name();
         self.journal.write(Record::Intent {
             step: name.clone(),
             risk: plan.risk,
             confirmed_by: confirmed.by().to_owned(),
-            acts: plan.view.acts.iter().map(|a| a.title.clone()).collect(),
+            acts: plan.view.acts.iter().map(Shown::line).collect(),
             undo: plan.undo.clone(),
+            changes: changes(&plan.view),
         })?;
         *undo = plan.undo;
         self.send(Event::Confirmed(id.clone(), confirmed.by()));
@@ -320,6 +322,27 @@ impl Engine {
         // A screen that is gone must not stop the run half way.
         let _ = self.events.send(event);
     }
+}
+
+/// What changes, for the report: file diffs and names in certificates. Plans hold text files alone, never keys.
+fn changes(view: &PlanView) -> Vec<Change> {
+    let files = view.diffs.iter().map(|d| Change {
+        host: d.host.to_string(),
+        path: d.path.clone(),
+        diff: unified(d.before.as_deref().unwrap_or_default(), &d.after),
+    });
+    let names = |sign: char, sans: &[San]| sans.iter().map(|s| format!("{sign}{s}\n")).collect::<String>();
+    let certs = view.certs.iter().map(|c| Change {
+        host: c.host.to_string(),
+        path: c.path.clone(),
+        diff: names('+', &c.sans.added) + &names('-', &c.sans.dropped),
+    });
+    files.chain(certs).collect()
+}
+
+fn unified(before: &str, after: &str) -> String {
+    let diff = similar::TextDiff::from_lines(before, after);
+    clean::text(&diff.unified_diff().context_radius(1).to_string())
 }
 
 fn before(doing: &str, error: ActError) -> Trouble {

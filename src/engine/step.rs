@@ -109,6 +109,11 @@ pub trait Step: Send + Sync {
     /// Which step.
     fn id(&self) -> StepId;
 
+    /// Its name in the journal.
+    fn journal_name(&self) -> String {
+        self.id().to_string()
+    }
+
     /// Its chapter.
     fn chapter(&self) -> Chapter;
 

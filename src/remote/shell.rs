@@ -148,9 +148,10 @@ fn write_file(path: &Path, mode: u32, owner: &Owner, sha256: &str, backup: Optio
     )
 }
 
+/// The backup is renamed once it is back in place: the next growth keeps what it finds then, not this one's past.
 fn restore_file(path: &Path, backup: &Path) -> String {
     format!(
-        "set -eu\numask 077\nf={f}\nb={b}\nif [ -e \"$b\" ]; then\n  t=$(dirname -- \"$f\")/.$(basename -- \"$f\").banister\n  cp -a -- \"$b\" \"$t\"\n  sync\n  mv -f -- \"$t\" \"$f\"\nelif [ -e \"$b.absent\" ]; then\n  rm -f -- \"$f\"\nelse\n  echo \"no backup at $b\" >&2\n  exit {NOT_THERE}\nfi",
+        "set -eu\numask 077\nf={f}\nb={b}\nif [ -e \"$b\" ]; then\n  t=$(dirname -- \"$f\")/.$(basename -- \"$f\").banister\n  cp -a -- \"$b\" \"$t\"\n  sync\n  mv -f -- \"$t\" \"$f\"\n  mv -f -- \"$b\" \"$b.restored\"\nelif [ -e \"$b.absent\" ]; then\n  rm -f -- \"$f\" \"$b.absent\"\nelse\n  echo \"no backup at $b\" >&2\n  exit {NOT_THERE}\nfi",
         f = qp(path),
         b = qp(backup),
     )

@@ -61,6 +61,23 @@ pub fn steps(cx: &Arc<Ctx>) -> Vec<SharedStep> {
 /// The last chapter that [`steps`] covers.
 pub const LAST_CHAPTER: Chapter = Chapter::Kubernetes;
 
+/// A kind of step as the program knows it, with its chapter, from a journal's word.
+pub fn kind(word: &str) -> Option<(&'static str, Chapter)> {
+    let kind = texts::KINDS.into_iter().find(|k| *k == word)?;
+    let chapter = match kind.split('.').next()? {
+        "backup" => Chapter::Backup,
+        "etcd" => Chapter::Etcd,
+        "apiserver" => Chapter::Certificate,
+        "workers" | "proof" => Chapter::Workers,
+        "calico" => Chapter::Start,
+        _ => match kind {
+            "kube.pki" | "kube.start" | "kube.node" | "kube.token" => Chapter::Start,
+            _ => Chapter::Kubernetes,
+        },
+    };
+    Some((kind, chapter))
+}
+
 impl Ctx {
     /// Reads a file as text; `None` when it does not exist.
     async fn read_text(&self, host: &HostName, path: &Path) -> Result<Option<String>, ActError> {

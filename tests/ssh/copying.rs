@@ -20,7 +20,7 @@ use tokio::{
 use crate::{marked, one_host};
 
 const SIZE: usize = 50 << 20;
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_mins(2);
 
 fn noise() -> Vec<u8> {
     // A xorshift: incompressible enough, and the same on every run.

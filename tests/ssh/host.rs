@@ -70,6 +70,7 @@ pub(crate) struct Host {
 pub(crate) struct Seen {
     pub(crate) logins: Mutex<usize>,
     pub(crate) lines: Mutex<Vec<String>>,
+    pub(crate) signed_with: Mutex<Vec<String>>,
 }
 
 impl Seen {
@@ -170,6 +171,7 @@ impl server::Handler for Sshd {
             return Ok(self.no());
         }
         self.key_done = true;
+        self.shared.seen.signed_with.lock().unwrap().push(key.algorithm.as_str().to_owned());
         Ok(self.next_factor())
     }
 
@@ -277,21 +279,23 @@ async fn execute(channel: Channel<Msg>, script: String, path: String, session: s
         drop(stdin);
         let _ = closed.send(true);
     });
-    let pumps = async {
-        let (mut out, mut err) = (write.make_writer(), write.make_writer_ext(Some(1)));
-        tokio::join!(pump(stdout, &mut out), pump(stderr, &mut err));
-    };
-    tokio::select! {
-        () = pumps => {}
-        _ = gone.wait_for(|closed| *closed) => {}
-    }
-    let status = child.wait().await.unwrap();
-    match (status.code(), status.signal()) {
-        (Some(code), _) => write.exit_status(code.try_into().unwrap()).await.unwrap_or(()),
-        (None, Some(9)) => {
-            let _ = session.exit_signal_request(id, Sig::KILL, false, String::new(), String::new()).await;
+    let (mut out, mut err) = (write.make_writer(), write.make_writer_ext(Some(1)));
+    let pumps = async { tokio::join!(pump(stdout, &mut out), pump(stderr, &mut err)) };
+    let ended = async {
+        let status = child.wait().await.unwrap();
+        match (status.code(), status.signal()) {
+            (Some(code), _) => write.exit_status(code.try_into().unwrap()).await.unwrap_or(()),
+            (None, Some(9)) => {
+                let _ = session.exit_signal_request(id, Sig::KILL, false, String::new(), String::new()).await;
+            }
+            other => panic!("the child ended in an untested way: {other:?}"),
         }
-        other => panic!("the child ended in an untested way: {other:?}"),
+    };
+    // The status goes out as soon as there is one, the rest of the output after it.
+    let both = async { tokio::join!(pumps, ended) };
+    tokio::select! {
+        _ = both => {}
+        _ = gone.wait_for(|closed| *closed) => return,
     }
     let _ = write.eof().await;
     let _ = write.close().await;

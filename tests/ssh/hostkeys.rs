@@ -108,6 +108,21 @@ async fn an_authority_line_is_refused_with_the_reason() {
     assert_eq!(person.asked(), [""; 0]);
 }
 
+/// Fails the test when two questions are open at once.
+struct OneAtATime(tokio::sync::Mutex<usize>);
+#[async_trait::async_trait]
+impl banister::remote::Asker for OneAtATime {
+    async fn accept_host_key(&self, _: &banister::cluster::HostName, _: &str, _: &str, _: &str) -> bool {
+        let mut count = self.0.try_lock().expect("two questions at once");
+        *count += 1;
+        tokio::task::yield_now().await;
+        true
+    }
+    async fn secret(&self, _: &str) -> Option<secrecy::SecretString> {
+        None
+    }
+}
+
 #[tokio::test]
 async fn several_unknown_hosts_are_asked_about_one_at_a_time() {
     let mut desk = Desk::new();
@@ -116,20 +131,6 @@ async fn several_unknown_hosts_are_asked_about_one_at_a_time() {
         let host = Host::start(desk.character()).await;
         desk.add(&format!("m{n}"), &host);
         hosts.push(host);
-    }
-    /// Fails the test when two questions are open at once.
-    struct OneAtATime(tokio::sync::Mutex<usize>);
-    #[async_trait::async_trait]
-    impl banister::remote::Asker for OneAtATime {
-        async fn accept_host_key(&self, _: &banister::cluster::HostName, _: &str, _: &str, _: &str) -> bool {
-            let mut count = self.0.try_lock().expect("two questions at once");
-            *count += 1;
-            tokio::task::yield_now().await;
-            true
-        }
-        async fn secret(&self, _: &str) -> Option<secrecy::SecretString> {
-            None
-        }
     }
     let asker = std::sync::Arc::new(OneAtATime(tokio::sync::Mutex::new(0)));
     let remote = SshRemote::within(&desk.cluster, asker.clone(), None, desk.env.clone());

@@ -2,7 +2,10 @@
 
 use banister::{
     cluster::{HostName, SshSettings},
-    remote::{Io, Remote, RemoteError, run_ok},
+    remote::{
+        Io, Remote, RemoteError, run_ok,
+        ssh::{ConnectState, SshRemote},
+    },
 };
 use russh::keys::{key::safe_rng, pkcs8};
 
@@ -118,7 +121,9 @@ async fn one_unreachable_host_is_reported_with_the_others() {
     desk.add("up2", &up);
     desk.know(&up);
     let (remote, _) = desk.remote(Person::default());
-    let all = tokio::time::timeout(SOON, remote.connect_all()).await.unwrap();
+    // Spawned, as the wizard does it while the screen stays alive.
+    let connecting = tokio::spawn(async move { remote.connect_all().await });
+    let all = tokio::time::timeout(SOON, connecting).await.unwrap().unwrap();
     let names: Vec<_> = all.iter().map(|(n, r)| (n.as_str(), r.is_ok())).collect();
     assert_eq!(names, [("up1", true), ("down", false), ("up2", true)]);
     let e = all[1].1.as_ref().unwrap_err();
@@ -184,13 +189,31 @@ async fn a_sudo_password_is_asked_once_and_stays_out_of_argv_and_content() {
 }
 
 #[tokio::test]
+async fn a_refusal_stands_until_somebody_connects_again() {
+    let mut desk = Desk::new();
+    let host = ops_host(&mut desk, SUDO_PASSWORD).await;
+    desk.cluster.ssh.sudo = Some(true);
+    let (remote, person) = desk.remote(Person { secrets: vec![("sudo password", "wrong")], ..Person::default() });
+    let m1 = HostName::new("m1");
+    for _ in 0..3 {
+        let e = run_ok(&remote, &m1, &marked("/dev/null")).await.unwrap_err().to_string();
+        assert!(e.contains("incorrect password"), "{e}");
+    }
+    assert_eq!(person.asked().len(), 3, "three guesses, not three for each operation");
+    assert!(remote.connect(&[m1]).await.remove(0).1.is_err());
+    assert_eq!(person.asked().len(), 6);
+    assert_eq!(host.seen.logins(), 1);
+}
+
+#[tokio::test]
 async fn a_bastion_is_checked_the_same_way_and_shared() {
     let mut desk = Desk::new();
     let bastion = Host::start(desk.character()).await;
     let (one, two) = (Host::start(desk.character()).await, Host::start(desk.character()).await);
     let m1 = desk.add("m1", &one);
     desk.add("m2", &two);
-    (desk.know(&one), desk.know(&two));
+    desk.know(&one);
+    desk.know(&two);
     desk.cluster.ssh.jump = Some(format!("ann@127.0.0.1:{}", bastion.address().port()));
 
     let (remote, _) = desk.remote(Person::default());
@@ -228,7 +251,8 @@ async fn a_nodes_own_settings_hold_for_it_alone() {
     let (mine, others) = (Host::start(desk.character()).await, Host::start(character).await);
     desk.add("m1", &mine);
     desk.add("m2", &others);
-    (desk.know(&mine), desk.know(&others));
+    desk.know(&mine);
+    desk.know(&others);
     let port = desk.cluster.masters[1].ssh.port;
     desk.cluster.masters[1].ssh =
         SshSettings { port, identity: Some(desk.path("other")), user: Some("ann".into()), ..SshSettings::default() };
@@ -236,4 +260,33 @@ async fn a_nodes_own_settings_hold_for_it_alone() {
     let all = remote.connect_all().await;
     assert_eq!(all[0].1.as_ref().unwrap().user, "root");
     assert_eq!(all[1].1.as_ref().unwrap().user, "ann");
+}
+
+#[tokio::test]
+async fn progress_is_told_for_the_first_login_and_for_a_redial() {
+    let mut desk = Desk::new();
+    let host = Host::start(desk.character()).await;
+    let name = desk.add("m1", &host);
+    desk.know(&host);
+    let (tx, mut rx) = tokio::sync::mpsc::unbounded_channel();
+    let person = std::sync::Arc::new(Person::default());
+    let remote = SshRemote::within(&desk.cluster, person, Some(tx), desk.env.clone());
+    let mut told = || {
+        let mut words = Vec::new();
+        while let Ok((_, state)) = rx.try_recv() {
+            words.push(match state {
+                ConnectState::Dialling { .. } => "dialling",
+                ConnectState::HostKey { .. } => "host key",
+                ConnectState::LoggingIn { .. } => "logging in",
+                ConnectState::Up(_) => "up",
+                ConnectState::Failed(_) => "failed",
+            });
+        }
+        words
+    };
+    remote.connect_all().await.remove(0).1.unwrap();
+    assert_eq!(told(), ["dialling", "logging in", "up"]);
+    host.wire.cut();
+    run_ok(&remote, &name, &marked("/dev/null")).await.unwrap();
+    assert_eq!(told(), ["dialling", "logging in", "up"]);
 }

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use banister::remote::{Io, Remote, RemoteError, run_ok};
-use tokio::time::timeout;
+use banister::remote::{Io, Remote, RemoteError, Stdout, run_ok};
+use tokio::{io::AsyncReadExt, time::timeout};
 
 use crate::{SOON, marked, one_host};
 
@@ -40,6 +40,20 @@ async fn a_connection_cut_in_the_middle_is_lost_and_the_next_use_dials_again() {
     let again = futures::future::join_all((0..5).map(|_| run_ok(&remote, &m1, &nothing))).await;
     assert!(again.iter().all(Result::is_ok), "{again:?}");
     assert_eq!(host.seen.logins(), 2);
+}
+
+#[tokio::test]
+async fn output_cut_off_after_its_exit_status_is_no_outcome() {
+    let (_desk, host, m1, remote) = one_host(|c| c.table = vec![("/t/half", "(sleep 60) & echo half".into())]).await;
+    remote.connect_all().await.remove(0).1.unwrap();
+    let (tx, mut first) = tokio::io::duplex(1024);
+    let io = Io { stdout: Stdout::Writer(Box::pin(tx)), ..Io::default() };
+    let running = tokio::spawn(async move { remote.run(&m1, &marked("/t/half"), io).await });
+    let mut half = [0; 5];
+    timeout(SOON, first.read_exact(&mut half)).await.unwrap().unwrap();
+    host.wire.cut();
+    let e = timeout(SOON, running).await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(e, RemoteError::Lost { .. }), "{e}");
 }
 
 #[tokio::test]

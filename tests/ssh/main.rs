@@ -1,8 +1,13 @@
 //! The SSH remote against hosts in this process: real russh servers on loopback that run scripts as the current user.
 
+#![cfg(test)]
+
 mod copying;
 mod host;
 mod hostkeys;
+mod keys;
+#[cfg(feature = "lab")]
+mod lab;
 mod logins;
 mod losses;
 mod running;
@@ -16,7 +21,7 @@ use std::{
 
 use async_trait::async_trait;
 use banister::{
-    cluster::{Cluster, HostName, Node, Role, SshSettings},
+    cluster::{BinarySource, Cluster, EtcdLayout, FirewallChoice, HostName, KubeLayout, Node, Role, SshSettings},
     remote::{
         Asker, Op,
         ssh::{Environment, SshRemote},
@@ -84,11 +89,11 @@ impl Desk {
                 masters: Vec::new(),
                 join: Vec::new(),
                 workers: Vec::new(),
-                etcd: Default::default(),
-                kube: Default::default(),
+                etcd: EtcdLayout::default(),
+                kube: KubeLayout::default(),
                 backup_dir: "/root/backup".into(),
-                firewall: Default::default(),
-                binaries: Default::default(),
+                firewall: FirewallChoice::default(),
+                binaries: BinarySource::default(),
                 set_hostname: true,
                 lifetime_days: None,
                 notices: Vec::new(),

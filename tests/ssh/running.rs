@@ -27,6 +27,13 @@ async fn output_and_status_come_back_as_they_were() {
 }
 
 #[tokio::test]
+async fn output_after_the_exit_status_is_waited_for() {
+    let late = "(sleep 1; echo late) & echo early";
+    let (_desk, _host, m1, remote) = one_host(|c| c.table = vec![("/t/late", late.into())]).await;
+    assert_eq!(run_ok(&remote, &m1, &marked("/t/late")).await.unwrap().text(), "early\nlate\n");
+}
+
+#[tokio::test]
 async fn standard_input_ends_at_once_where_there_is_none() {
     let (_desk, _host, m1, remote) = one_host(|c| c.table = vec![("/t/cat", "cat; echo end".into())]).await;
     let out = timeout(SOON, run_ok(&remote, &m1, &marked("/t/cat"))).await.unwrap().unwrap();
@@ -55,7 +62,7 @@ async fn lines_of_standard_error_come_as_they_are_printed_and_clean() {
 #[tokio::test]
 async fn a_flood_of_output_is_an_error_not_a_cut() {
     let (_desk, _host, m1, remote) = one_host(|c| c.table = vec![("/t/flood", "cat /dev/zero".into())]).await;
-    let io = Io { deadline: Some(Duration::from_secs(60)), ..Io::default() };
+    let io = Io { deadline: Some(Duration::from_mins(1)), ..Io::default() };
     let e = remote.run(&m1, &marked("/t/flood"), io).await.unwrap_err();
     assert!(e.to_string().contains(&format!("more than {} MiB", MAX_CAPTURE >> 20)), "{e}");
     // And the session is none the worse for it.

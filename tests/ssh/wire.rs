@@ -70,6 +70,8 @@ async fn pump(
             return;
         }
         tokio::select! {
+            // A cut lets nothing more through.
+            biased;
             changed = state.changed() => if changed.is_err() { return },
             n = from.read(&mut buf), if !now.frozen => match n {
                 Ok(n) if n > 0 => if to.write_all(&buf[..n]).await.is_err() { return },

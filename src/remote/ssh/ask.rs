@@ -13,7 +13,7 @@ use crate::{
 use super::hostkey::Shown;
 
 /// How long a question stays open before it counts as not answered.
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// The [`Asker`], with its questions in a queue so that prompts of several hosts never interleave.
 pub(super) struct Questions {

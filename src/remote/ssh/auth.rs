@@ -21,7 +21,7 @@ use super::{ask::Questions, handler::Client, keys::KeyFiles, settings::Resolved}
 /// Most time a host may take to answer one step of a login (PAM modules may sleep or look names up).
 const STEP: Duration = Duration::from_secs(20);
 /// Most time the agent may take to sign: it may ask its owner to confirm or to touch a security key.
-const AGENT_SIGNS: Duration = Duration::from_secs(60);
+const AGENT_SIGNS: Duration = Duration::from_mins(1);
 /// Most time the agent may take to list its keys.
 const AGENT_LISTS: Duration = Duration::from_secs(5);
 /// How many factors (partial successes) a login may have.
@@ -40,6 +40,16 @@ pub(super) enum Stop {
     Refused(String),
     /// The host hung up while a person was being asked: worth one more dial, the answers are remembered.
     Impatient,
+}
+
+/// The hash of a signature, for the keys that leave a choice.
+#[derive(Clone, Copy)]
+struct Hash(Option<HashAlg>);
+
+/// What a host takes RSA signatures with.
+enum RsaHash {
+    Sha2(HashAlg),
+    Sha1Only,
 }
 
 /// What one factor came to.
@@ -71,7 +81,8 @@ pub(super) struct Login<'a> {
     /// Keys that are of no more use on this connection: refused, or accepted as one factor.
     spent: Vec<PublicKey>,
     remaining: MethodSet,
-    rsa: Option<Option<HashAlg>>,
+    /// What the host takes RSA signatures with, once asked.
+    rsa: Option<RsaHash>,
     /// A person is being asked, or was in this exchange: the host may have lost patience meanwhile.
     asked: bool,
     /// Nobody answered, or wrongly: the same as a password need not be asked for.
@@ -289,7 +300,7 @@ impl<'a> Login<'a> {
                         return Ok(Factor::Out);
                     }
                 };
-                let Some(hash) = self.hash_for(key.public_key()).await? else {
+                let Some(Hash(hash)) = self.hash_for(key.public_key()).await? else {
                     self.tried.push(format!("{}: {SHA1_ONLY}", candidate.label));
                     return Ok(Factor::Out);
                 };
@@ -300,17 +311,13 @@ impl<'a> Login<'a> {
                 judged
             }
         };
-        match result {
-            Some(done) => {
-                self.spent.extend(candidate.public.clone());
-                let how = candidate.label.clone();
-                Ok(if done { Factor::In(how) } else { Factor::Partial(how) })
-            }
-            None => {
-                self.refused(candidate);
-                Ok(Factor::Out)
-            }
-        }
+        let Some(done) = result else {
+            self.refused(candidate);
+            return Ok(Factor::Out);
+        };
+        self.spent.extend(candidate.public.clone());
+        let how = candidate.label.clone();
+        Ok(if done { Factor::In(how) } else { Factor::Partial(how) })
     }
 
     fn refused(&mut self, candidate: &Candidate) {
@@ -320,7 +327,7 @@ impl<'a> Login<'a> {
 
     async fn offer_agents(&mut self, candidate: &Candidate, public: &PublicKey) -> Result<Option<bool>, Stop> {
         let Some(path) = self.to.agent.clone() else { return Ok(None) };
-        let Some(hash) = self.hash_for(public).await? else {
+        let Some(Hash(hash)) = self.hash_for(public).await? else {
             self.tried.push(format!("{}: {SHA1_ONLY}", candidate.label));
             return Ok(None);
         };
@@ -346,7 +353,7 @@ impl<'a> Login<'a> {
 
     /// Whether the host would take that key, asked before a person is asked for its passphrase.
     async fn wanted(&mut self, public: &PublicKey) -> Result<bool, Stop> {
-        let Some(hash) = self.hash_for(public).await? else { return Ok(false) };
+        let Some(Hash(hash)) = self.hash_for(public).await? else { return Ok(false) };
         let mut probe = Probe::default();
         let asked = self.handle.authenticate_publickey_with(self.to.user.clone(), public.clone(), hash, &mut probe);
         let result = timeout(STEP, asked).await;
@@ -356,27 +363,33 @@ impl<'a> Login<'a> {
         self.judge(result).map(|_| false)
     }
 
-    /// The hash to sign with: `Some(None)` for anything but RSA, `None` where the host takes only SHA-1.
-    async fn hash_for(&mut self, key: &PublicKey) -> Result<Option<Option<HashAlg>>, Stop> {
+    /// The hash to sign with; `None` where the host takes only SHA-1.
+    async fn hash_for(&mut self, key: &PublicKey) -> Result<Option<Hash>, Stop> {
         if !matches!(key.algorithm(), Algorithm::Rsa { .. }) {
-            return Ok(Some(None));
+            return Ok(Some(Hash(None)));
         }
         if self.rsa.is_none() {
             self.rsa = Some(match timeout(STEP, self.handle.best_supported_rsa_hash()).await {
-                Ok(Ok(Some(best))) => best,
+                Ok(Ok(Some(Some(best)))) => RsaHash::Sha2(best),
+                Ok(Ok(Some(None))) => RsaHash::Sha1Only,
                 // It does not say: SHA-2 is what every sshd since 7.2 takes.
-                Ok(Ok(None)) => Some(HashAlg::Sha256),
+                Ok(Ok(None)) => RsaHash::Sha2(HashAlg::Sha256),
                 _ => return Err(self.closed()),
             });
         }
-        Ok(self.rsa.flatten().map(Some))
+        Ok(match self.rsa {
+            Some(RsaHash::Sha2(hash)) => Some(Hash(Some(hash))),
+            _ => None,
+        })
     }
 
     // ---- what a person answers -------------------------------------------------------------------------------------
 
     async fn interactive(&mut self) -> Result<Factor, Stop> {
-        for attempt in 0..=ANSWERS {
-            let (answered, result) = self.conversation(attempt == 0).await?;
+        let mut remembered = !self.answers.0.lock().await.is_empty();
+        for _ in 0..ANSWERS + usize::from(remembered) {
+            let (answered, result) = self.conversation(remembered).await?;
+            remembered = false;
             self.asked = false;
             if let Some(done) = result {
                 let how = "keyboard-interactive".to_owned();
@@ -395,7 +408,7 @@ impl<'a> Login<'a> {
     }
 
     /// One exchange of prompts and answers. Gives back whether every prompt got an answer.
-    async fn conversation(&mut self, replay: bool) -> Result<(bool, Option<bool>), Stop> {
+    async fn conversation(&mut self, remembered: bool) -> Result<(bool, Option<bool>), Stop> {
         let mut answered = true;
         let start = self.handle.authenticate_keyboard_interactive_start(self.to.user.clone(), None::<String>);
         let mut reply = timeout(STEP, start).await;
@@ -407,7 +420,7 @@ impl<'a> Login<'a> {
             // A request without prompts is answered with none; nobody answering still has to send something.
             let mut answers = Vec::with_capacity(prompts.len());
             for prompt in prompts {
-                let answer = if answered { self.answer(&prompt.prompt, &instructions, replay).await } else { None };
+                let answer = if answered { self.answer(&prompt.prompt, &instructions, remembered).await } else { None };
                 answered &= answer.is_some();
                 answers.push(answer.as_ref().map(|a| a.expose_secret().to_owned()).unwrap_or_default());
             }
@@ -429,8 +442,9 @@ impl<'a> Login<'a> {
     }
 
     async fn password(&mut self) -> Result<Factor, Stop> {
-        for attempt in 0..=ANSWERS {
-            let Some(password) = self.answer(PASSWORD, "", attempt == 0).await else {
+        let mut remembered = self.answers.0.lock().await.contains_key(PASSWORD);
+        for _ in 0..ANSWERS + usize::from(remembered) {
+            let Some(password) = self.answer(PASSWORD, "", std::mem::take(&mut remembered)).await else {
                 self.tried.push("password: nobody answered".into());
                 self.unanswered = true;
                 return Ok(Factor::Out);

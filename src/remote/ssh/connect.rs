@@ -20,7 +20,7 @@ use crate::remote::{BoxStream, RemoteError};
 use super::{
     ConnectState, Connected,
     auth::{Login, Stop},
-    endpoint::{Endpoint, Shared},
+    endpoint::{Endpoint, Shared, locked},
     handler::{Client, Noticed},
     hostkey::{self, Records, Shown, Verdict},
     session::{NotOpened, Session},
@@ -53,11 +53,13 @@ enum Attempt {
 
 /// Connects and logs in. Asks a person about an unknown host key between two dials, so that no host waits with an open
 /// connection for it.
-pub(super) async fn open(shared: &Shared, to: &Endpoint) -> Result<Session, RemoteError> {
+///
+/// With `told`, progress is told on the way.
+pub(super) async fn open(shared: &Shared, to: &Endpoint, told: bool) -> Result<Session, RemoteError> {
     let settings = to.resolved(shared).await?;
     let started = Instant::now();
     for _ in 0..DIALS {
-        match attempt(shared, to, settings, started).await? {
+        match attempt(shared, to, settings, started, told).await? {
             Attempt::In(session) => return Ok(*session),
             Attempt::Ask(key) => ask(shared, to, settings, &key).await?,
             Attempt::Again => {}
@@ -81,12 +83,21 @@ async fn attempt(
     to: &Endpoint,
     settings: &Resolved,
     started: Instant,
+    told: bool,
 ) -> Result<Attempt, RemoteError> {
     let (name, port) = recorded(settings);
     let records =
         Records::read(&settings.known_hosts, name, port).map_err(|why| to.unexpected("checking the host key", why))?;
     let authority = records.only_authority().cloned();
-    let (stream, via) = transport(shared, to, settings).await?;
+    let tell = |state| {
+        if told {
+            shared.tell(&to.name, state);
+        }
+    };
+    let bastion = to.bastion(shared).await?;
+    let via = bastion.as_ref().map(|b| b.name.to_string());
+    tell(ConnectState::Dialling { address: settings.address(), via: via.clone() });
+    let stream = transport(shared, to, settings, bastion.as_deref()).await?;
     let noticed = Arc::new(Noticed::default());
     let mut config = Config {
         client_id: SshId::Standard(concat!("SSH-2.0-banister_", env!("CARGO_PKG_VERSION")).into()),
@@ -96,7 +107,7 @@ async fn attempt(
     };
     config.preferred.key = records.algorithms().into();
     let accepted = {
-        let all = shared.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let all = locked(&shared.verdicts);
         let name = hostkey::record_name(name, port);
         all.iter().filter(|(n, _, yes)| *yes && *n == name).map(|(_, key, _)| key.clone()).collect()
     };
@@ -129,7 +140,7 @@ async fn attempt(
         }
         (Ok(Err(e)), _) => return Err(unreachable(to, settings, handshake_words(&e))),
     };
-    shared.tell(&to.name, ConnectState::LoggingIn { user: settings.user.clone() });
+    tell(ConnectState::LoggingIn { user: settings.user.clone() });
     let login = Login::new(&mut handle, &to.name, settings, &shared.keys, &shared.questions, &to.answers);
     match login.run().await {
         Ok(method) => {
@@ -171,29 +182,33 @@ fn handshake_words(e: &Error) -> String {
     }
 }
 
-/// The byte stream to the host, and the bastion it goes through.
+/// The byte stream to the host.
 async fn transport(
     shared: &Shared,
     to: &Endpoint,
     settings: &Resolved,
-) -> Result<(BoxStream, Option<String>), RemoteError> {
-    let Some(bastion) = to.bastion(shared).await? else {
-        shared.tell(&to.name, ConnectState::Dialling { address: settings.address(), via: None });
+    bastion: Option<&Endpoint>,
+) -> Result<BoxStream, RemoteError> {
+    let Some(bastion) = bastion else {
         let stream = tcp(&settings.host, settings.port).await.map_err(|why| unreachable(to, settings, why))?;
-        return Ok((Box::new(stream), None));
+        return Ok(Box::new(stream));
     };
-    let via = bastion.name.to_string();
-    shared.tell(&to.name, ConnectState::Dialling { address: settings.address(), via: Some(via.clone()) });
     for again in [true, false] {
         // Boxed: a bastion may be behind a bastion.
         let session = Box::pin(bastion.session(shared)).await?;
         match session.open_tunnel(&settings.host, settings.port, TUNNEL).await {
-            Ok(tunnel) => return Ok((Box::new(tunnel), Some(via))),
+            Ok(tunnel) => return Ok(Box::new(tunnel)),
             Err(NotOpened::Gone) if again => session.give_up(),
-            Err(e) => return Err(unreachable(to, settings, format!("through bastion {via}: {}", tunnel_words(&e)))),
+            Err(e) => {
+                return Err(unreachable(
+                    to,
+                    settings,
+                    format!("through bastion {}: {}", bastion.name, tunnel_words(&e)),
+                ));
+            }
         }
     }
-    Err(unreachable(to, settings, format!("bastion {via} closes its connection at once")))
+    Err(unreachable(to, settings, format!("bastion {} closes its connection at once", bastion.name)))
 }
 
 /// Why no tunnel opened, in words that end in what to do.
@@ -253,19 +268,17 @@ async fn ask(shared: &Shared, to: &Endpoint, settings: &Resolved, key: &PublicKe
     // Several hosts may share a name and key (one bastion): the first answer is everybody's.
     let settled = || shared.verdict(&name, key);
     let before = settled();
-    let yes = match before {
-        Some(answer) => answer,
-        None => {
-            shared.tell(&to.name, ConnectState::HostKey { fingerprint: shown.fingerprint.clone() });
-            shared.questions.host_key(&to.name, &settings.address(), &shown, settled).await
-        }
+    let yes = if let Some(answer) = before {
+        answer
+    } else {
+        shared.tell(&to.name, ConnectState::HostKey { fingerprint: shown.fingerprint.clone() });
+        shared.questions.host_key(&to.name, &settings.address(), &shown, settled).await
     };
     if settled().is_none() {
         if yes && let Some(file) = file {
             hostkey::learn(file, host, port, key).map_err(|why| to.unexpected("recording the host key", why))?;
         }
-        let mut all = shared.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.push((name, key.clone(), yes));
+        locked(&shared.verdicts).push((name, key.clone(), yes));
     }
     if yes {
         return Ok(());

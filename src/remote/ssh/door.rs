@@ -29,6 +29,9 @@ pub(super) enum Rights {
     Sudo,
     /// Root's, by sudo with this password.
     SudoPassword(SecretString),
+    /// The same while the password is tried, for a script that reads nothing: only one line is sent, because sudo would
+    /// take a second one for a second guess, and guesses lock accounts.
+    SudoTry(SecretString),
 }
 
 /// How to run a script on one host.
@@ -43,13 +46,15 @@ pub(super) struct Door {
 impl Door {
     /// The one line for the login shell.
     pub fn command(&self, script: &str) -> Result<String, String> {
-        let script = match self.rights {
-            // Sudo may have needed no password after all: whatever it left is skipped, so that it never becomes content.
-            Rights::SudoPassword(_) => format!(
-                "while IFS= read -r banister_line && [ \"$banister_line\" != '{END_OF_PASSWORD}' ]; do :; done\n{script}"
-            ),
-            _ => script.to_owned(),
-        };
+        // Programs must speak the language their answers are read in.
+        let mut whole = String::from("export LC_ALL=C\n");
+        if let Rights::SudoPassword(_) = self.rights {
+            // Sudo may have needed no password after all: what it left is skipped, so that it never becomes content.
+            whole += "while IFS= read -r banister_line && [ \"$banister_line\" != '";
+            whole += END_OF_PASSWORD;
+            whole += "' ]; do :; done\n";
+        }
+        let script = whole + script;
         let shell = if self.encoded {
             format!("/bin/sh -c 'eval \"$(printf %s {} | base64 -d)\"'", STANDARD.encode(script))
         } else {
@@ -59,7 +64,7 @@ impl Door {
             Rights::Own => format!("exec {shell}"),
             Rights::Sudo => format!("exec sudo -n -- {shell}"),
             // -k: sudo asks even if it has just been told, so that the password never reaches the script.
-            Rights::SudoPassword(_) => format!("exec sudo -k -S -p '' -- {shell}"),
+            Rights::SudoPassword(_) | Rights::SudoTry(_) => format!("exec sudo -k -S -p '' -- {shell}"),
         };
         if line.len() > LONGEST {
             return Err(format!(
@@ -76,7 +81,8 @@ impl Door {
             Rights::SudoPassword(password) => {
                 Some(SecretBytes::new(format!("{}\n{END_OF_PASSWORD}\n", password.expose_secret()).into_bytes()))
             }
-            _ => None,
+            Rights::SudoTry(password) => Some(SecretBytes::new(format!("{}\n", password.expose_secret()).into_bytes())),
+            Rights::Own | Rights::Sudo => None,
         }
     }
 }

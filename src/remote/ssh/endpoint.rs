@@ -33,6 +33,11 @@ const DEEPEST: usize = 8;
 /// Most time the harmless first script may take.
 const PROBE_DEADLINE: std::time::Duration = std::time::Duration::from_secs(20);
 
+/// A lock that outlives a panic of its holder: what it guards is always whole.
+pub(super) fn locked<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 /// What all endpoints share.
 pub(super) struct Shared {
     /// The surroundings.
@@ -49,12 +54,16 @@ pub(super) struct Shared {
     pub verdicts: std::sync::Mutex<Vec<(String, PublicKey, bool)>>,
     /// Gets the progress.
     pub progress: Option<UnboundedSender<(HostName, ConnectState)>>,
+    /// What was told last of each host: nothing is told twice.
+    pub told: std::sync::Mutex<HashMap<HostName, ConnectState>>,
 }
 
 impl Shared {
     /// Tells how far a host is.
     pub fn tell(&self, host: &HostName, state: ConnectState) {
-        if let Some(progress) = &self.progress {
+        let Some(progress) = &self.progress else { return };
+        let before = locked(&self.told).insert(host.clone(), state.clone());
+        if before.as_ref() != Some(&state) {
             // Nobody listening is fine.
             let _ = progress.send((host.clone(), state));
         }
@@ -62,7 +71,7 @@ impl Shared {
 
     /// What a person said of that key for that name.
     pub fn verdict(&self, name: &str, key: &PublicKey) -> Option<bool> {
-        let all = self.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let all = locked(&self.verdicts);
         all.iter().find(|(n, k, _)| n == name && k.key_data() == key.key_data()).map(|(_, _, yes)| *yes)
     }
 }
@@ -87,6 +96,9 @@ pub(super) struct Endpoint {
     control: Lane,
     bulk_places: Arc<Semaphore>,
     bulk_idle: std::sync::Mutex<Vec<Arc<Session>>>,
+    /// A refusal that another try would not change: kept until a person asks for one, so that nobody is asked the same
+    /// again by every operation and no sshd sees a stream of failed logins.
+    refusal: std::sync::Mutex<Option<RemoteError>>,
 }
 
 /// A session to run one job on.
@@ -114,6 +126,7 @@ impl Endpoint {
             control: Lane::default(),
             bulk_places: Arc::new(Semaphore::new(BULK)),
             bulk_idle: std::sync::Mutex::default(),
+            refusal: std::sync::Mutex::default(),
         }
     }
 
@@ -161,7 +174,40 @@ impl Endpoint {
 
     /// The control session, dialled if need be.
     pub async fn session(&self, shared: &Shared) -> Result<Arc<Session>, RemoteError> {
-        self.control.get(connect::open(shared, self)).await
+        let dial = async {
+            let dialled = connect::open(shared, self, true).await;
+            match &dialled {
+                // A first login counts only when it can act as root.
+                Ok(session) if self.door.initialized() => {
+                    shared.tell(&self.name, ConnectState::Up(session.facts.clone()));
+                }
+                Ok(_) => {}
+                Err(e) => shared.tell(&self.name, ConnectState::Failed(e.clone())),
+            }
+            dialled
+        };
+        if let Some(refusal) = locked(&self.refusal).clone() {
+            return Err(refusal);
+        }
+        self.keep_refusal(self.control.get(dial).await)
+    }
+
+    /// Lets a refused login be tried again.
+    pub fn forget_refusal(&self) {
+        *locked(&self.refusal) = None;
+    }
+
+    fn keep_refusal<T>(&self, result: Result<T, RemoteError>) -> Result<T, RemoteError> {
+        let kept = |e: &RemoteError| {
+            matches!(
+                e,
+                RemoteError::Auth { .. } | RemoteError::UnknownHostKey { .. } | RemoteError::ChangedHostKey { .. }
+            )
+        };
+        if let Some(e) = result.as_ref().err().filter(|e| kept(e)) {
+            *locked(&self.refusal) = Some(e.clone());
+        }
+        result
     }
 
     async fn lease(&self, shared: &Shared, bulk: bool) -> Result<Lease, RemoteError> {
@@ -173,16 +219,12 @@ impl Endpoint {
         let place = self.bulk_places.clone().acquire_owned().await.ok();
         // The control session goes first, so that a dead host is dialled once for all and not once per stream.
         self.session(shared).await?;
-        let idle = self.idle().pop();
+        let idle = locked(&self.bulk_idle).pop();
         let session = match idle.filter(|s| s.alive()) {
             Some(session) => session,
-            None => Arc::new(connect::open(shared, self).await?),
+            None => Arc::new(connect::open(shared, self, false).await?),
         };
         Ok(Lease { session, _place: place })
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Session>>> {
-        self.bulk_idle.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Runs a job on the control session, or with `bulk` on one of its own. A session found dead before the job began is
@@ -202,7 +244,7 @@ impl Endpoint {
         };
         let result = exec::run(channel, job).await;
         if bulk && lease.session.alive() {
-            self.idle().push(lease.session.clone());
+            locked(&self.bulk_idle).push(lease.session.clone());
         }
         result.map_err(|fault| match fault {
             Fault::Lost => RemoteError::Lost { host: self.name.clone(), what: what.to_owned() },
@@ -231,7 +273,7 @@ impl Endpoint {
 
     /// How scripts run here; found out at the first use.
     pub async fn door(&self, shared: &Shared) -> Result<&Door, RemoteError> {
-        self.door.get_or_try_init(|| self.find_door(shared)).await
+        self.keep_refusal(self.door.get_or_try_init(|| self.find_door(shared)).await)
     }
 
     async fn try_door(&self, shared: &Shared, door: &Door, script: &str) -> Result<Output, RemoteError> {
@@ -299,31 +341,28 @@ impl Endpoint {
         if door::probed(&output.text()) == Probed::Clean(0) {
             return Ok(Rights::Sudo);
         }
-        let said = clean::tail(&output.stderr, 2);
-        // Words of sudo itself, translated on some hosts: anything it says before a password is tried could mean one.
-        let hopeless = ["not found", "sudoers", "must have a tty", "not allowed"].iter().any(|w| said.contains(w));
-        if hopeless {
-            return Err(self.refused(
-                to,
-                format!("sudo refuses ({said}); let {} run /bin/sh by sudo without a terminal", to.user),
-            ));
-        }
+        let mut said = clean::tail(&output.stderr, 2);
         for attempt in 0..door::ATTEMPTS {
+            // sudo's own words; where they are translated, asking for a password is the better guess.
+            if ["not found", "sudoers", "must have a tty", "not allowed"].iter().any(|w| said.contains(w)) {
+                break;
+            }
             let again = if attempt == 0 { "" } else { "wrong, once more: " };
             let prompt = format!("{again}sudo password of {} on {}", to.user, self.name);
             let Some(password) = shared.questions.secret(&prompt).await else {
-                return Err(self.refused(to, format!("sudo wants a password ({said}) and nobody gave it; allow NOPASSWD, or run banister at a terminal")));
+                return Err(self.refused(
+                    to,
+                    format!("sudo wants a password ({said}) and nobody gave it; allow NOPASSWD, or run banister at a terminal"),
+                ));
             };
-            let rights = Rights::SudoPassword(password);
-            let door = Door { rights: rights.clone(), encoded };
-            if door::probed(&self.try_door(shared, &door, door::PROBE).await?.text()) == Probed::Clean(0) {
-                return Ok(rights);
+            let door = Door { rights: Rights::SudoTry(password.clone()), encoded };
+            let output = self.try_door(shared, &door, door::PROBE).await?;
+            if door::probed(&output.text()) == Probed::Clean(0) {
+                return Ok(Rights::SudoPassword(password));
             }
+            said = clean::tail(&output.stderr, 2);
         }
-        Err(self.refused(
-            to,
-            format!("sudo took none of {} passwords; check that {} may use sudo", door::ATTEMPTS, to.user),
-        ))
+        Err(self.refused(to, format!("sudo refuses ({said}); let {} run /bin/sh by sudo without a terminal", to.user)))
     }
 
     fn refused(&self, to: &Resolved, why: String) -> RemoteError {

@@ -28,8 +28,8 @@ const STDERR_KEPT: usize = 64 << 10;
 const LINE: usize = 16 << 10;
 /// Unwritten output that may pile up where the writer must not hold up its session.
 const QUEUED: usize = 8 << 20;
-/// After the exit status, how long output may stay silent before the channel is closed: a child left behind may hold it open.
-const AFTER_EXIT: Duration = Duration::from_secs(2);
+/// After the exit status, how long the rest of the output may keep waiting: a child left behind may hold it open.
+const AFTER_EXIT: Duration = Duration::from_secs(10);
 /// One packet's worth of a stream.
 const CHUNK: usize = 32 << 10;
 
@@ -121,23 +121,26 @@ async fn receive(
 ) -> Result<Output, Fault> {
     let mut sink = Sink::new(stdout, shared_session);
     let mut stderr = Stderr::new(lines);
-    let mut status = None;
-    loop {
+    let (mut status, mut whole) = (None, false);
+    while !(whole && status.is_some()) {
         let message = match status {
             None => read.wait().await,
-            Some(_) => timeout(AFTER_EXIT, read.wait()).await.unwrap_or(None),
+            Some(_) => timeout(AFTER_EXIT, read.wait()).await.map_err(|_| Fault::Broken(HELD_OPEN.into()))?,
         };
         match message {
             Some(ChannelMsg::Data { data }) => sink.take(data).await?,
             Some(ChannelMsg::ExtendedData { data, ext: 1 }) => stderr.take(&data),
             Some(ChannelMsg::ExitStatus { exit_status }) => status = Some(exit_status),
             Some(ChannelMsg::ExitSignal { signal_name, .. }) => status = Some(128 + number(&signal_name)),
+            Some(ChannelMsg::Eof) => whole = true,
             Some(ChannelMsg::Failure) => {
                 return Err(Fault::Broken(
                     "sshd refused to run a command; look for ForceCommand or a restricted key".into(),
                 ));
             }
-            None | Some(ChannelMsg::Close) => break,
+            // A closed channel without a status, and a status whose output broke off, are both no outcome.
+            Some(ChannelMsg::Close) if status.is_some() => break,
+            None | Some(ChannelMsg::Close) => return Err(Fault::Lost),
             Some(_) => {}
         }
     }
@@ -145,11 +148,13 @@ async fn receive(
     Ok(Output { status, stdout: sink.finish().await?, stderr: stderr.finish() })
 }
 
+const HELD_OPEN: &str = "it ended, but something it left running holds its output open; look at the host's processes";
+
 /// Where standard output goes.
 enum Sink {
     Capture(BytesMut),
     Writer(std::pin::Pin<Box<dyn tokio::io::AsyncWrite + Send>>),
-    Queue { chunks: mpsc::UnboundedSender<Bytes>, waiting: Arc<AtomicUsize>, writing: JoinHandle<std::io::Result<()>> },
+    Queue { chunks: mpsc::UnboundedSender<Bytes>, unread: Arc<AtomicUsize>, writing: JoinHandle<std::io::Result<()>> },
 }
 
 impl Sink {
@@ -159,8 +164,8 @@ impl Sink {
             Stdout::Writer(writer) if !shared_session => Self::Writer(writer),
             Stdout::Writer(mut writer) => {
                 let (chunks, mut queued) = mpsc::unbounded_channel::<Bytes>();
-                let waiting = Arc::new(AtomicUsize::new(0));
-                let left = waiting.clone();
+                let unread = Arc::new(AtomicUsize::new(0));
+                let left = unread.clone();
                 let writing = tokio::spawn(async move {
                     while let Some(chunk) = queued.recv().await {
                         writer.write_all(&chunk).await?;
@@ -170,7 +175,7 @@ impl Sink {
                     }
                     writer.shutdown().await
                 });
-                Self::Queue { chunks, waiting, writing }
+                Self::Queue { chunks, unread, writing }
             }
         }
     }
@@ -185,8 +190,8 @@ impl Sink {
                 Ok(())
             }
             Self::Writer(writer) => writer.write_all(&data).await.map_err(|e| not_written(&e)),
-            Self::Queue { chunks, waiting, .. } => {
-                let unread = waiting.fetch_add(data.len(), Ordering::SeqCst) + data.len();
+            Self::Queue { chunks, unread, .. } => {
+                let unread = unread.fetch_add(data.len(), Ordering::SeqCst) + data.len();
                 if unread > QUEUED || chunks.send(data).is_err() {
                     return Err(Fault::Broken("its output is not being read".into()));
                 }

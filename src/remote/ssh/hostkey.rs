@@ -99,7 +99,6 @@ impl Records {
                     Some(Marker::Revoked) => self.revoked.push((place, entry.public_key().clone())),
                     Some(Marker::CertAuthority) => self.authority = self.authority.take().or(Some(place)),
                 },
-                Ok(_) => {}
                 // Other lines that make no sense only fail to vouch; this one would fail to forbid.
                 Err(_) if line.starts_with("@revoked") => {
                     return Err(format!(
@@ -108,7 +107,7 @@ impl Records {
                         place.line
                     ));
                 }
-                Err(_) => {}
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(())

@@ -19,12 +19,14 @@ const ATTEMPTS: usize = 3;
 /// What a file turned out to be, before any passphrase. No `Debug`: it holds private keys.
 enum Form {
     /// Usable as it is.
-    Open(PrivateKey),
+    Open(Box<PrivateKey>),
     /// Wants a passphrase; the public half where the format shows it.
     Locked(Option<PublicKey>),
     /// Only the public half: the private one is with the agent.
     PublicOnly(PublicKey),
 }
+
+const DECLINED: &str = "needs its passphrase, which was not given; load it with `ssh-add`";
 
 /// Why a key file cannot be used, in words that end in the remedy.
 type Why = String;
@@ -43,7 +45,11 @@ fn form(text: &str) -> Result<Form, Why> {
         if matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) {
             return Err("lives on a security key; load it into the ssh agent".into());
         }
-        return Ok(if key.is_encrypted() { Form::Locked(Some(key.public_key().clone())) } else { Form::Open(key) });
+        return Ok(if key.is_encrypted() {
+            Form::Locked(Some(key.public_key().clone()))
+        } else {
+            Form::Open(Box::new(key))
+        });
     }
     if has("-----BEGIN DSA PRIVATE KEY-----") {
         return Err("is a DSA key, which no current sshd accepts; make one with `ssh-keygen -t ed25519`".into());
@@ -62,7 +68,7 @@ fn form(text: &str) -> Result<Form, Why> {
         return Err("is no private key; name the key's own file".into());
     }
     decode_secret_key(head, None)
-        .map(Form::Open)
+        .map(|key| Form::Open(Box::new(key)))
         .map_err(|e| format!("cannot be read ({e}); rewrite it with `ssh-keygen -p -f FILE`"))
 }
 
@@ -122,20 +128,20 @@ impl KeyFiles {
         let mut slot = slot.lock().await;
         match &*slot {
             Slot::Ready(key) => return Ok(key.clone()),
-            Slot::Declined => return Err("needs its passphrase, which was not given; load it with `ssh-add`".into()),
+            Slot::Declined => return Err(DECLINED.into()),
             Slot::Unread => {}
         }
         let text = read(path).await?.ok_or("is gone; name a file that exists")?;
         let key = match form(&text)? {
-            Form::Open(key) => key,
+            Form::Open(key) => *key,
             Form::PublicOnly(_) => return Err("is a public key; name the private key's file".into()),
-            Form::Locked(_) => match self.ask(path, &text).await? {
-                Some(key) => key,
-                None => {
+            Form::Locked(_) => {
+                let Some(key) = self.ask(path, &text).await? else {
                     *slot = Slot::Declined;
-                    return Err("needs its passphrase, which was not given; load it with `ssh-add`".into());
-                }
-            },
+                    return Err(DECLINED.into());
+                };
+                key
+            }
         };
         let key = Arc::new(key);
         *slot = Slot::Ready(key.clone());
@@ -196,4 +202,106 @@ async fn decrypt(text: SecretString, passphrase: SecretString) -> Option<Private
     .await
     .ok()
     .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::remote::Asker;
+
+    /// Gives the passphrases in turn, then nobody.
+    struct Gives(Vec<&'static str>, AtomicUsize);
+
+    #[async_trait::async_trait]
+    impl Asker for Gives {
+        async fn accept_host_key(&self, _: &crate::cluster::HostName, _: &str, _: &str, _: &str) -> bool {
+            false
+        }
+
+        async fn secret(&self, _: &str) -> Option<SecretString> {
+            self.0.get(self.1.fetch_add(1, Ordering::SeqCst)).map(|s| SecretString::from(*s))
+        }
+    }
+
+    fn files(passphrases: &[&'static str]) -> (KeyFiles, Arc<Gives>) {
+        let gives = Arc::new(Gives(passphrases.to_vec(), AtomicUsize::new(0)));
+        (KeyFiles::new(Arc::new(Questions::new(gives.clone()))), gives)
+    }
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/ssh").join(name)
+    }
+
+    #[tokio::test]
+    async fn every_common_format_opens() {
+        let (keys, gives) = files(&["fixture"; 9]);
+        for (name, algorithm, asks) in [
+            ("rsa-pkcs1.pem", "ssh-rsa", 0),
+            ("ec-sec1.pem", "ecdsa-sha2-nistp256", 0),
+            ("ed25519-pkcs8.pem", "ssh-ed25519", 0),
+            ("ecdsa384-openssh", "ecdsa-sha2-nistp384", 0),
+            ("ed25519-openssh-locked", "ssh-ed25519", 1),
+            ("rsa-pkcs1-aes128.pem", "ssh-rsa", 2),
+            ("rsa-pkcs8-encrypted.pem", "ssh-rsa", 3),
+        ] {
+            let key = keys.unlock(&fixture(name)).await.unwrap_or_else(|why| panic!("{name} {why}"));
+            assert_eq!(key.algorithm().as_str(), algorithm, "{name}");
+            assert_eq!(gives.1.load(Ordering::SeqCst), asks, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_says_why_and_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::write(dir.path().join(name), text).unwrap();
+            dir.path().join(name)
+        };
+        let (keys, gives) = files(&[]);
+        for (path, words) in [
+            (fixture("ec-sec1-aes128.pem"), "ssh-keygen -p"),
+            (fixture("rsa-pkcs1-aes256.pem"), "ssh-keygen -p"),
+            (write("dsa", "-----BEGIN DSA PRIVATE KEY-----\nAAAA\n-----END DSA PRIVATE KEY-----\n"), "ed25519"),
+            (write("cert", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), "is no private key"),
+            (
+                write("half", "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n-----END OPENSSH PRIVATE KEY-----\n"),
+                "damaged",
+            ),
+            (dir.path().to_owned(), "cannot be read"),
+        ] {
+            let why = keys.look(&path).await.unwrap_err();
+            assert!(why.contains(words), "{}: {why}", path.display());
+        }
+        assert!(keys.look(&dir.path().join("none")).await.unwrap().is_none());
+        assert_eq!(gives.1.load(Ordering::SeqCst), 0, "nobody is asked about a key that cannot be used");
+    }
+
+    #[tokio::test]
+    async fn the_public_half_is_known_before_any_passphrase() {
+        let (keys, gives) = files(&[]);
+        let looked = keys.look(&fixture("ed25519-openssh-locked")).await.unwrap().unwrap();
+        assert!(looked.locked && looked.private && looked.public.is_some());
+        let public = keys.look(&fixture("rsa.pub")).await.unwrap().unwrap();
+        assert!(!public.private && public.public.is_some(), "a .pub file names a key of the agent");
+        assert_eq!(gives.1.load(Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_wrong_passphrase_is_asked_again_and_a_missing_one_is_not() {
+        let path = fixture("ed25519-openssh-locked");
+        let (keys, gives) = files(&["wrong", "fixture"]);
+        keys.unlock(&path).await.unwrap();
+        assert_eq!(gives.1.load(Ordering::SeqCst), 2);
+
+        let (keys, gives) = files(&[]);
+        for _ in 0..3 {
+            assert!(keys.unlock(&path).await.unwrap_err().contains("ssh-add"));
+        }
+        assert_eq!(gives.1.load(Ordering::SeqCst), 1, "once for all hosts");
+        keys.forget_refusals().await;
+        assert!(keys.unlock(&path).await.is_err());
+        assert_eq!(gives.1.load(Ordering::SeqCst), 2, "a new try asks anew");
+    }
 }

@@ -40,7 +40,7 @@ mod tunnel;
 
 pub use settings::Environment;
 
-use endpoint::{Endpoint, Shared};
+use endpoint::{Endpoint, Shared, locked};
 use session::NotOpened;
 
 /// Hosts that are dialled at one time.
@@ -65,7 +65,8 @@ pub struct Connected {
     pub took: Duration,
 }
 
-/// How far a connection is; plain data for whoever shows it.
+/// How far a connection is; plain data for whoever shows it. Bastions tell theirs too, under their own names; the extra
+/// sessions of bulk streams tell nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConnectState {
     /// The TCP connection is being made.
@@ -87,7 +88,7 @@ pub enum ConnectState {
     },
     /// Logged in, and able to act as root.
     Up(Connected),
-    /// Not reachable for now.
+    /// Not usable for now; the next operation tries again.
     Failed(RemoteError),
 }
 
@@ -126,6 +127,7 @@ impl SshRemote {
             bastions: tokio::sync::Mutex::default(),
             verdicts: std::sync::Mutex::default(),
             progress,
+            told: std::sync::Mutex::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -140,7 +142,7 @@ impl SshRemote {
     }
 
     /// Logs in to every host at once and finds out whether it can act as root there. Hosts that fail are reported with the
-    /// others, in the file's order. What a person said no to in an earlier call is asked again.
+    /// others, in the file's order. What was refused before, by a host or a person, is tried again here and only here.
     pub async fn connect_all(&self) -> Vec<(HostName, Result<Connected, RemoteError>)> {
         let names: Vec<_> = self.order.to_vec();
         self.connect(&names).await
@@ -149,7 +151,9 @@ impl SshRemote {
     /// The same for some hosts, in the order given.
     pub async fn connect(&self, names: &[HostName]) -> Vec<(HostName, Result<Connected, RemoteError>)> {
         self.shared.keys.forget_refusals().await;
-        self.shared.verdicts.lock().unwrap_or_else(std::sync::PoisonError::into_inner).retain(|(_, _, yes)| *yes);
+        let bastions: Vec<_> = self.shared.bastions.lock().await.values().cloned().collect();
+        names.iter().filter_map(|name| self.hosts.get(name)).chain(&bastions).for_each(|e| e.forget_refusal());
+        locked(&self.shared.verdicts).retain(|(_, _, yes)| *yes);
         let places = Semaphore::new(AT_ONCE);
         let mut dials: FuturesUnordered<_> = names
             .iter()

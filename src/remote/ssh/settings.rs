@@ -130,16 +130,12 @@ impl Jump {
 /// they lead to that same address (so `Host master01` blocks count), else those for the address.
 pub(super) async fn for_node(env: &Environment, node: &Node, own: &SshSettings) -> Result<Resolved, String> {
     let address = node.address.to_string();
-    let theirs = match &own.host {
-        Some(host) => ask_client(env, host, own.user.as_deref(), own.port).await?,
-        None => {
-            let by_name = ask_client(env, node.name.as_str(), own.user.as_deref(), own.port).await?;
-            if by_name.one("hostname") == Some(&address) {
-                by_name
-            } else {
-                ask_client(env, &address, own.user.as_deref(), own.port).await?
-            }
-        }
+    let ask = |host| ask_client(env, host, own.user.as_deref(), own.port);
+    let theirs = if let Some(host) = &own.host {
+        ask(host).await?
+    } else {
+        let by_name = ask(node.name.as_str()).await?;
+        if by_name.one("hostname") == Some(&address) { by_name } else { ask(&address).await? }
     };
     let dialled = if own.host.is_some() { None } else { Some(address) };
     settle(env, own, &theirs, dialled)
@@ -297,9 +293,8 @@ impl Tokens<'_> {
                 Some('r') => out += self.user,
                 Some('u') => out += self.local,
                 Some('p') => out += &self.port.to_string(),
-                Some('%') => out.push('%'),
+                Some('%') | None => out.push('%'),
                 Some(other) => out.extend(['%', other]),
-                None => out.push('%'),
             }
             rest = chars.as_str();
         }

@@ -89,9 +89,10 @@ start_dockerd() {
 
 # Every systemd and kubelet here counts against root's one inotify limit: at 128, kubelets die with "too many open files".
 LAB_WATCHES=/proc/sys/fs/inotify/max_user_instances
+LAB_WATCHES_BEFORE=/run/banister-lab.watches
 allow_watches() {
   (($(cat "$LAB_WATCHES") < 1024)) || return 0
-  cp "$LAB_WATCHES" "$LAB_RUN/watches"
+  cat "$LAB_WATCHES" >"$LAB_WATCHES_BEFORE"
   echo 1024 >"$LAB_WATCHES"
 }
 
@@ -102,6 +103,10 @@ stop_dockerd() {
     wait_for 30 "dockerd to stop" test ! -d "/proc/$pid"
     say "dockerd stopped"
   fi
-  [[ ! -f $LAB_RUN/watches ]] || cat "$LAB_RUN/watches" >"$LAB_WATCHES"
   rm -rf "$LAB_RUN"
+  # Another lab may still need the room.
+  if [[ -f $LAB_WATCHES_BEFORE ]] && ! compgen -G '/run/banister-lab-*' >/dev/null; then
+    cat "$LAB_WATCHES_BEFORE" >"$LAB_WATCHES"
+    rm "$LAB_WATCHES_BEFORE"
+  fi
 }

@@ -51,7 +51,7 @@ cmd_exec() {
   local host
   host=$(container_of "${1:?HOST}")
   shift
-  in_docker exec "$host" "$@"
+  in_docker exec --interactive "$host" "$@"
 }
 
 cmd_cut() { in_docker network disconnect "$LAB_NETWORK" "$(container_of "$1")"; }
@@ -86,11 +86,14 @@ cmd_up() {
   ((UP_BARE >= 0 && UP_BARE <= 10)) || die "up: 0 to 10 bare hosts"
   if ((UP_KUBE)); then cmd_prepare --etcd "$UP_ETCD" --kube; else cmd_prepare --etcd "$UP_ETCD"; fi
   remove_lab
+  drop_older_images
   mkdir -p "$LAB_STATE"
+  clean_state "$LAB_STATE"
+  echo "$LAB_STATE" >"$LAB_CACHE/state-directory"
   printf '%s\n' "${arguments[@]}" >"$LAB_STATE/up.arguments"
   name_hosts
-  make_keys
   write_env
+  make_keys
   write_cluster_file
   make_pki
   ((!UP_KUBE)) || make_kube
@@ -105,6 +108,7 @@ cmd_up() {
   for host in "${HOSTS[@]}"; do
     wait_for 60 "$host to be up" host_runs "$host" || die "$host is not up"
   done
+  rm -rf "$LAB_STATE/hosts"
   say "every host is up"
   etcd_ready
   ((!UP_KUBE)) || kube_ready
@@ -128,7 +132,7 @@ cmd_down() {
 }
 
 remove_lab() {
-  local old paused
+  local old paused state
   old=$(in_docker ps --all --quiet --filter label=banister.lab)
   if [[ -n $old ]]; then
     say "removing the old lab"
@@ -141,9 +145,14 @@ remove_lab() {
   fi
   ! in_docker network inspect "$LAB_NETWORK" >/dev/null 2>&1 || in_docker network rm "$LAB_NETWORK" >/dev/null
   rm -rf "$LAB_CACHE/volumes"
-  if [[ -f $LAB_STATE/env ]]; then
-    (cd "$LAB_STATE" && rm -rf env up.arguments cluster.yaml id_ed25519 id_ed25519.pub known_hosts etcd kube hosts)
-  fi
+  state=$(cat "$LAB_CACHE/state-directory" 2>/dev/null || true)
+  [[ -z $state ]] || clean_state "$state"
+}
+
+# Only what a lab put there.
+clean_state() {
+  [[ -f $1/env ]] || return 0
+  (cd "$1" && rm -rf env up.arguments cluster.yaml id_ed25519 id_ed25519.pub known_hosts etcd kube hosts)
 }
 
 # Names and addresses mirror the runbook's: .37 on for the masters, .40 on for those that join, .51 on for the workers.

@@ -128,9 +128,12 @@ host_image() {
   say "importing the host image"
   in_docker import --change 'CMD ["/usr/local/sbin/lab-init"]' --change 'ENV container=docker' \
     "$tar" "$LAB_IMAGE" >/dev/null
-  # Older ones go, unless a lab still runs on them.
-  in_docker images --format '{{.Repository}}:{{.Tag}}' banister-lab-host | grep -vxF "$LAB_IMAGE" | while read -r old; do
-    in_docker rmi "$old" >/dev/null 2>&1 || true
+}
+
+drop_older_images() {
+  local old
+  for old in $(in_docker images --format '{{.Repository}}:{{.Tag}}' banister-lab-host); do
+    [[ $old == "$LAB_IMAGE" ]] || in_docker rmi "$old" >/dev/null
   done
 }
 

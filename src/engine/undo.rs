@@ -1,0 +1,237 @@
+//! A growth taken back, step by step in reverse, from its journals.
+//!
+//! An undo is a run like any other: each step that was begun becomes a step whose acts are the undo acts that the journal
+//! holds, and the engine walks them with the same previews, confirmations and journal.
+
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+
+use super::{
+    act::{Act, ActCx, ActError, UndoAct},
+    journal::{Line, Record},
+    plan::{Plan, Shown, UndoCard},
+    step::{Chapter, Probe, Risk, SharedStep, Step, StepId},
+};
+use crate::{cluster::HostName, remote::etcd::EtcdApi};
+
+/// Prefix of an undo's own step names in a journal.
+const PREFIX: &str = "undo:";
+
+/// A step that was begun and not taken back since.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// `etcd.join@master04`.
+    pub step: String,
+    /// When it was begun, RFC 3339.
+    pub at: String,
+    /// Whether it ended well.
+    pub done: bool,
+    /// What takes it back, in order.
+    pub undo: Vec<UndoAct>,
+}
+
+/// The steps of a growth that can be taken back, latest first. `lines` are its journals' in the order of time.
+///
+/// A step that ran twice (a retry, a resumed run) is one step whose acts are the later run's, then the earlier one's:
+/// only the earlier one knows how the host was before.
+pub fn begun(lines: &[Line]) -> Vec<Begun> {
+    let mut steps: Vec<Begun> = Vec::new();
+    for line in lines {
+        match &line.record {
+            Record::Intent { step, undo, .. } if !step.starts_with(PREFIX) && !undo.is_empty() => {
+                let old = steps.iter().position(|s| &s.step == step).map(|at| steps.remove(at));
+                let mut acts = undo.clone();
+                acts.extend(old.map(|o| o.undo).unwrap_or_default().into_iter().filter(|a| !undo.contains(a)));
+                steps.push(Begun { step: step.clone(), at: line.at.clone(), done: false, undo: acts });
+            }
+            Record::Outcome { step, error, .. } => match step.strip_prefix(PREFIX) {
+                Some(taken) if error.is_none() => steps.retain(|s| s.step != taken),
+                Some(_) => {}
+                None => {
+                    if let Some(begun) = steps.iter_mut().find(|s| &s.step == step) {
+                        begun.done = error.is_none();
+                    }
+                }
+            },
+            Record::Undone { step, error: None } => steps.retain(|s| &s.step != step),
+            _ => {}
+        }
+    }
+    steps.reverse();
+    steps
+}
+
+/// The steps of the undo. `kind` gives a step's kind as the program knows it, `chapter` its chapter; a backup is never
+/// taken back: it harms nobody, and it is what everything else is put back from.
+pub fn steps(
+    begun: &[Begun],
+    etcd: &Arc<EtcdApi>,
+    kind: impl Fn(&str) -> Option<(&'static str, Chapter)>,
+) -> Vec<SharedStep> {
+    let mut steps: Vec<SharedStep> = Vec::new();
+    for one in begun {
+        let (word, host) = one.step.split_once('@').map_or((one.step.as_str(), None), |(k, h)| (k, Some(h)));
+        match kind(word) {
+            Some((_, Chapter::Backup)) | None => {}
+            Some((kind, chapter)) => steps.push(Arc::new(TakeBack {
+                id: StepId { kind, host: host.map(HostName::new) },
+                chapter,
+                begun: one.clone(),
+                etcd: etcd.clone(),
+            })),
+        }
+    }
+    steps
+}
+
+/// One step, taken back.
+struct TakeBack {
+    id: StepId,
+    chapter: Chapter,
+    begun: Begun,
+    etcd: Arc<EtcdApi>,
+}
+
+#[derive(Debug)]
+struct Run(UndoAct);
+
+#[async_trait]
+impl Act for Run {
+    fn shown(&self) -> Shown {
+        self.0.shown()
+    }
+
+    async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
+        self.0.undo(cx).await
+    }
+
+    fn changes_membership(&self) -> bool {
+        matches!(self.0, UndoAct::MemberRemove { .. })
+    }
+}
+
+impl TakeBack {
+    fn removes_member(&self) -> bool {
+        self.begun.undo.iter().any(|a| matches!(a, UndoAct::MemberRemove { .. }))
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let paths = self.begun.undo.iter().filter_map(|a| match a {
+            UndoAct::RestoreFile { path, .. } => Some(path.clone()),
+            _ => None,
+        });
+        paths.collect::<BTreeSet<_>>().into_iter().collect()
+    }
+}
+
+#[async_trait]
+impl Step for TakeBack {
+    fn id(&self) -> StepId {
+        self.id.clone()
+    }
+
+    fn journal_name(&self) -> String {
+        format!("{PREFIX}{}", self.begun.step)
+    }
+
+    fn chapter(&self) -> Chapter {
+        self.chapter
+    }
+
+    fn title(&self) -> String {
+        format!("Undo {}", self.begun.step)
+    }
+
+    fn risk(&self) -> Risk {
+        if self.removes_member() { Risk::Irreversible } else { Risk::Disruptive }
+    }
+
+    async fn probe(&self) -> Result<Probe, ActError> {
+        let how = if self.begun.done { "was done" } else { "was begun" };
+        Ok(Probe::Todo(format!("it {how} at {}", self.begun.at)))
+    }
+
+    async fn preview(&self) -> Result<Plan, ActError> {
+        let acts = self.begun.undo.iter().map(|a| Box::new(Run(a.clone())) as Box<dyn Act>).collect();
+        let card = UndoCard {
+            acts: Vec::new(),
+            until: "any time: running the growth again does the step again".into(),
+            cost: "the time the step takes".into(),
+        };
+        let mut plan = Plan::new(self.risk(), acts, Vec::new(), card);
+        plan.view.expected = Duration::from_secs(10);
+        plan.view.notes = self.files().iter().map(|p| format!("{} is put back as it was", p.display())).collect();
+        if self.removes_member() {
+            plan.view.notes.push("a voter is removed only while the others keep their quorum without it".into());
+        }
+        plan.view.down_meanwhile = Some("what the step started or changed".into());
+        Ok(plan)
+    }
+
+    async fn verify(&self) -> Result<Vec<String>, ActError> {
+        let cluster = HostName::new("cluster");
+        let seen = self.etcd.look().await.map_err(|e| ActError::Etcd { host: cluster, why: e.to_string() })?;
+        for act in &self.begun.undo {
+            if let UndoAct::MemberRemove { peer_url, name, .. } = act
+                && seen.by_peer_url(peer_url).is_some()
+            {
+                return Err(ActError::NotProven(format!("{name} is still a member; look at etcd and run again")));
+            }
+        }
+        Ok(vec![seen.voters().sentence()])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(at: u32, record: Record) -> Line {
+        Line { v: 1, at: format!("2026-11-23T18:00:{at:02}Z"), record }
+    }
+
+    fn intent(step: &str, undo: &[&str]) -> Record {
+        Record::Intent {
+            step: step.into(),
+            risk: Risk::Reversible,
+            confirmed_by: "operator".into(),
+            acts: Vec::new(),
+            undo: undo.iter().map(|n| UndoAct::SetHostname { host: "h".into(), name: (*n).into() }).collect(),
+            changes: Vec::new(),
+        }
+    }
+
+    fn outcome(step: &str, error: Option<&str>) -> Record {
+        Record::Outcome { step: step.into(), proofs: Vec::new(), error: error.map(Into::into), milliseconds: 1 }
+    }
+
+    #[test]
+    fn what_was_begun_comes_back_latest_first_and_once() {
+        let lines = [
+            line(1, intent("etcd.host@a", &["old"])),
+            line(2, outcome("etcd.host@a", Some("no"))),
+            line(3, intent("etcd.install@a", &["x"])),
+            line(4, outcome("etcd.install@a", None)),
+            line(5, intent("etcd.host@a", &["half", "old"])),
+            line(6, intent("etcd.rehearse@a", &[])),
+        ];
+        let found = begun(&lines);
+        let names = |v: &[Begun]| v.iter().map(|b| (b.step.clone(), b.done, b.undo.len())).collect::<Vec<_>>();
+        assert_eq!(names(&found), [("etcd.host@a".to_owned(), false, 2), ("etcd.install@a".to_owned(), true, 1)]);
+        assert!(matches!(&found[0].undo[1], UndoAct::SetHostname { name, .. } if name == "old"));
+    }
+
+    #[test]
+    fn what_was_taken_back_is_not_taken_back_again() {
+        let lines = [
+            line(1, intent("etcd.host@a", &["old"])),
+            line(2, intent("etcd.install@a", &["x"])),
+            line(3, outcome("undo:etcd.install@a", None)),
+            line(4, outcome("undo:etcd.host@a", Some("host down"))),
+        ];
+        assert_eq!(begun(&lines).len(), 1);
+        let undone = [line(1, intent("s", &["x"])), line(2, Record::Undone { step: "s".into(), error: None })];
+        assert!(begun(&undone).is_empty());
+    }
+}

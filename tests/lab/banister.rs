@@ -1,0 +1,134 @@
+//! The real binary, run as an engineer or a script would.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use super::hosts::say;
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_banister");
+
+/// Most time for one run: none takes a quarter of it.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+/// A machine of the operator's own: journals and fetched backups go here and nowhere else.
+pub struct Desk {
+    dir: tempfile::TempDir,
+}
+
+/// How a run ended.
+pub struct Ran {
+    pub code: Option<i32>,
+    /// Standard output, then standard error.
+    pub said: String,
+    pub took: Duration,
+}
+
+impl Ran {
+    /// The run, if it ended with that exit code.
+    #[track_caller]
+    pub fn with_code(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "exit code; the run said:\n{}", self.said);
+        self
+    }
+
+    /// The run, if it said that.
+    #[track_caller]
+    pub fn saying(self, what: &str) -> Self {
+        assert!(self.said.contains(what), "not said: {what}\n{}", self.said);
+        self
+    }
+}
+
+impl Desk {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().expect("a scratch directory") }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// What keeps a run's files here.
+    pub fn environment(&self) -> [(&'static str, PathBuf); 2] {
+        [("XDG_STATE_HOME", self.path().join("state")), ("XDG_DATA_HOME", self.path().join("data"))]
+    }
+
+    fn command(&self, arguments: &[&str], file: &Path) -> Command {
+        let mut command = Command::new(BINARY);
+        let (verb, flags) = arguments.split_first().expect("a command");
+        command.arg(verb).arg(file).args(flags).envs(self.environment());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// `banister run FILE --headless --approve RISK`, to its end.
+    pub fn grow(&self, file: &Path, approve: &str) -> Ran {
+        self.run(&["run", "--headless", "--approve", approve], file)
+    }
+
+    /// Any command on a cluster file, to its end.
+    pub fn run(&self, arguments: &[&str], file: &Path) -> Ran {
+        self.until(arguments, file, |_| false)
+    }
+
+    /// The same, killed (SIGKILL) as soon as a line of its output satisfies `kill`.
+    pub fn until(&self, arguments: &[&str], file: &Path, mut kill: impl FnMut(&str) -> bool) -> Ran {
+        let began = Instant::now();
+        let mut child = self.command(arguments, file).spawn().expect(BINARY);
+        let errors = drain(child.stderr.take().expect("piped"));
+        let lines = lines(child.stdout.take().expect("piped"));
+        let mut said = String::new();
+        loop {
+            let left = DEADLINE.saturating_sub(began.elapsed());
+            match lines.recv_timeout(left) {
+                Ok(line) => {
+                    said.push_str(&line);
+                    said.push('\n');
+                    if kill(&line) {
+                        child.kill().expect("kill");
+                    }
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+                Err(mpsc::RecvTimeoutError::Timeout) => give_up(&mut child, &said),
+            }
+        }
+        let code = child.wait().expect("wait").code();
+        said.push_str(&errors.recv().unwrap_or_default());
+        let ran = Ran { code, said, took: began.elapsed() };
+        let how = ran.code.map_or("killed".to_owned(), |c| format!("exit code {c}"));
+        say(format!("banister {}: {how} after {:.1} s", arguments.join(" "), ran.took.as_secs_f64()));
+        ran
+    }
+}
+
+fn give_up(child: &mut Child, said: &str) -> ! {
+    child.kill().expect("kill");
+    panic!("no end after {DEADLINE:?}; the run said:\n{said}");
+}
+
+fn lines(from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (to, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            if to.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    lines
+}
+
+fn drain(mut from: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (to, all) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        let _ = from.read_to_end(&mut bytes);
+        let _ = to.send(String::from_utf8_lossy(&bytes).into_owned());
+    });
+    all
+}

@@ -1,0 +1,147 @@
+//! The wizard at 80×24, driven by keys alone.
+
+use std::time::{Duration, Instant};
+
+use super::{
+    banister::{BINARY, Desk},
+    bar,
+    hosts::{Lab, say, wait_for},
+    proofs::{Processes, assert_desk_is_tidy, assert_grown, assert_nothing_left},
+    terminal::Terminal,
+    writer::Writer,
+};
+
+/// How long a person takes to read a question: longer than the wizard's guard against a `y` typed too early.
+const READS: Duration = Duration::from_millis(900);
+
+/// What the screen wants next.
+#[derive(Debug, PartialEq, Eq)]
+enum Wants {
+    /// `y`.
+    Yes(String),
+    /// A host's name.
+    Typed(String, String),
+    /// Nothing for now.
+    Patience,
+    /// The run is over.
+    Over,
+}
+
+fn wants(screen: &str) -> Wants {
+    let title = screen.lines().find_map(|l| l.split_once("May this run? ")).map(|(_, after)| after);
+    let title = title.map(|t| t.trim_matches(['─', '┐', ' ']).to_owned()).unwrap_or_default();
+    if let Some((_, after)) = screen.split_once("│ Type ") {
+        if let Some((word, _)) = after.split_once(" and press Enter:") {
+            return Wants::Typed(title, word.trim().to_owned());
+        }
+    }
+    if screen.contains("y yes, run it") && !title.is_empty() {
+        return Wants::Yes(title);
+    }
+    assert!(!screen.contains("FAILED") && !screen.contains("BLOCKS"), "it does not go on:\n{screen}");
+    if screen.contains("Exit code") { Wants::Over } else { Wants::Patience }
+}
+
+/// Answers every question as asked until the run is over; how many were answered by `y` and by a name.
+fn answer_all(terminal: &Terminal) -> (usize, usize) {
+    let (mut yes, mut names) = (0, 0);
+    let mut asked = (Wants::Patience, Instant::now());
+    let mut looked = false;
+    wait_for("the end of the run", Duration::from_secs(240), || {
+        let screen = terminal.screen();
+        let now = wants(&screen);
+        if now != asked.0 {
+            asked = (now, Instant::now());
+        }
+        if matches!(asked.0, Wants::Yes(_) | Wants::Typed(..)) && asked.1.elapsed() < READS {
+            return Err(screen);
+        }
+        match &asked.0 {
+            Wants::Over => return Ok(()),
+            Wants::Patience => {}
+            Wants::Yes(title) => {
+                say(format!("y: {title}"));
+                terminal.types("y");
+                yes += 1;
+                asked.0 = Wants::Patience;
+            }
+            Wants::Typed(title, word) => {
+                if !looked {
+                    look_around(terminal, word);
+                    looked = true;
+                }
+                say(format!("{word}: {title}"));
+                terminal.types(word);
+                terminal.shows(&format!("press Enter: {word}"), Duration::from_secs(5));
+                terminal.presses("Enter");
+                names += 1;
+                asked.0 = Wants::Patience;
+            }
+        }
+        Err(screen)
+    });
+    (yes, names)
+}
+
+/// At a point of no return: the wrong name does nothing, the question can be put aside for a look at etcd's members, and
+/// the members that are there are shown.
+fn look_around(terminal: &Terminal, word: &str) {
+    let soon = Duration::from_secs(10);
+    terminal.types("master99");
+    terminal.shows("press Enter: master99", soon);
+    terminal.presses("Enter");
+    terminal.shows("nothing was confirmed", soon);
+    terminal.presses("C-u");
+    terminal.presses("Escape");
+    terminal.shows("a opens the question", soon);
+    terminal.types("e");
+    wait_for("the members in etcd's panel", soon, || {
+        let screen = terminal.screen();
+        let there = ["master01", "master02", "master03", word].iter().all(|m| screen.contains(m));
+        if there && screen.contains("learner") { Ok(()) } else { Err(screen) }
+    });
+    terminal.types("a");
+    terminal.shows(&format!("Type {word} and press Enter:"), soon);
+}
+
+#[test]
+fn the_wizard_grows_it_by_keys_alone_and_gives_the_terminal_back() {
+    let (lab, desk) = (Lab::up("3.4.23"), Desk::new());
+    let before = Processes::of(&lab, &lab.masters);
+    let writer = Writer::start(&lab);
+    let environment = desk.environment();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (*name, value.as_path())).collect();
+    let scratch = tempfile::tempdir().expect("a scratch directory");
+    let terminal = Terminal::open(scratch.path(), &environment);
+    let soon = Duration::from_secs(10);
+    terminal.types("stty -a >before; echo re''ady\n");
+    terminal.shows("ready\n", soon);
+    let modes = terminal.modes();
+
+    let began = Instant::now();
+    terminal.types(&format!("clear; {BINARY} run {}; echo code=$?\n", lab.cluster_file().display()));
+    terminal.shows("Enter goes on to the steps", Duration::from_secs(60));
+    terminal.presses("Enter");
+    let (yes, names) = answer_all(&terminal);
+    let took = began.elapsed();
+    let end = terminal.screen();
+    assert!(end.contains("DONE"), "{end}");
+    terminal.types("q");
+    terminal.shows("code=0\n", soon);
+
+    terminal.types("clear; stty -a >after; echo re''ady\n");
+    terminal.shows("ready\n", soon);
+    let stty = |name: &str| std::fs::read_to_string(scratch.path().join(name)).expect("stty -a");
+    assert_eq!(stty("before"), stty("after"), "the terminal's settings");
+    assert_eq!(modes, terminal.modes(), "the terminal's modes");
+    drop(terminal);
+
+    assert!(yes > 5, "a question for every step: {yes}");
+    assert_eq!(names, 2, "a name for each promotion, which has no way back");
+    let written = writer.end();
+    assert_eq!(before, Processes::of(&lab, &lab.masters), "etcd was restarted on an original");
+    assert_grown(&lab, &written);
+    assert_desk_is_tidy(&desk, &[]);
+    assert_nothing_left(&lab, &desk);
+    bar::report("the wizard by keys, etcd 3.4.23", took, written.stall);
+}
