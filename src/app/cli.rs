@@ -115,6 +115,9 @@ pub(super) enum ChapterArg {
     /// 2: etcd on the new nodes
     #[value(alias = "2")]
     Etcd,
+    /// 3: Kubernetes on the new nodes
+    #[value(alias = "3")]
+    Kubernetes,
     /// 5: start the new masters
     #[value(alias = "5")]
     Start,
@@ -125,6 +128,7 @@ impl From<ChapterArg> for Chapter {
         match arg {
             ChapterArg::Backup => Self::Backup,
             ChapterArg::Etcd => Self::Etcd,
+            ChapterArg::Kubernetes => Self::Kubernetes,
             ChapterArg::Start => Self::Start,
         }
     }

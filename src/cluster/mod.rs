@@ -268,6 +268,20 @@ pub enum BinarySource {
     },
 }
 
+/// Where the joiners' docker, kubelet and kubectl come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PackageChoice {
+    /// What is there if it is right; else copied when the originals' belongs to no package; else by the package manager.
+    #[default]
+    Auto,
+    /// By the distribution's package manager, at exactly the originals' versions.
+    Repository,
+    /// Binaries (and units) copied from an original.
+    Copy,
+    /// Nothing is installed: what is there has to be right.
+    Present,
+}
+
 /// A remark about a file that is valid, such as an even number of masters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -304,6 +318,8 @@ pub struct Cluster {
     pub firewall: FirewallChoice,
     /// The joiners' binaries.
     pub binaries: BinarySource,
+    /// The joiners' docker, kubelet and kubectl.
+    pub packages: PackageChoice,
     /// Set the joiners' system hostname to their name. Default true.
     pub set_hostname: bool,
     /// Lifetime of re-issued certificates in days; `None` keeps that of the certificate in use.

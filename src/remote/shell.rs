@@ -159,13 +159,13 @@ fn restore_file(path: &Path, backup: &Path) -> String {
 }
 
 /// Two components at least: `/var/lib/etcd`, never `/var`.
-fn deep_enough(path: &Path) -> bool {
+pub(super) fn deep_enough(path: &Path) -> bool {
     path.is_absolute()
         && path.components().count() >= 3
         && !path.components().any(|c| matches!(c, std::path::Component::ParentDir))
 }
 
-fn refuse(path: &Path) -> String {
+pub(super) fn refuse(path: &Path) -> String {
     format!("echo 'refused: '{} >&2\nexit 1", qp(path))
 }
 

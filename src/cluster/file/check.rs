@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::quoted;
-use crate::cluster::{FirewallChoice, HostName};
+use crate::cluster::{FirewallChoice, HostName, PackageChoice};
 
 /// Why a value will not do, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -205,6 +205,20 @@ pub(super) fn firewall(text: &str) -> Checked<FirewallChoice> {
         _ => wrong(
             "which is not one of the choices",
             "write `off` (firewall and SELinux off), `open` (both stay, ports are opened) or `keep` (neither is touched)",
+        ),
+    }
+}
+
+/// Where docker, kubelet and kubectl come from.
+pub(super) fn packages(text: &str) -> Checked<PackageChoice> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Ok(PackageChoice::Auto),
+        "repository" => Ok(PackageChoice::Repository),
+        "copy" => Ok(PackageChoice::Copy),
+        "present" => Ok(PackageChoice::Present),
+        _ => wrong(
+            "which is not one of the choices",
+            "write `auto`, `repository` (the package manager), `copy` (from an original) or `present` (already there)",
         ),
     }
 }

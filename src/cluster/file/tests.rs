@@ -214,8 +214,8 @@ fn files_that_are_no_cluster_file_at_all() {
     insta::assert_snapshot!(errors(""), @"cluster.yaml: the file is empty; start from the sample in the README");
     insta::assert_snapshot!(errors("# nothing yet\n"), @"cluster.yaml: the file is empty; start from the sample in the README");
     insta::assert_snapshot!(errors("---\n~\n"), @"cluster.yaml: the file is empty; start from the sample in the README");
-    insta::assert_snapshot!(errors("- a\n- b\n"), @"cluster.yaml:1: the file must be a mapping, not a list; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, certificates");
-    insta::assert_snapshot!(errors("just text\n"), @"cluster.yaml:1: the file must be a mapping, not a single value; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, certificates");
+    insta::assert_snapshot!(errors("- a\n- b\n"), @"cluster.yaml:1: the file must be a mapping, not a list; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, certificates");
+    insta::assert_snapshot!(errors("just text\n"), @"cluster.yaml:1: the file must be a mapping, not a single value; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, certificates");
     insta::assert_snapshot!(errors("---\na: 1\n---\nb: 2\n"), @"cluster.yaml:3: a second document begins here; keep one cluster a file, without `---` in it");
     insta::assert_snapshot!(errors("cluster: prod\nmasters: []\njoin:\n"), @"
     cluster.yaml:2: `masters` has no hosts; list the masters the cluster has now, `- { name: …, address: … }` each

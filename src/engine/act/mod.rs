@@ -7,6 +7,7 @@ pub mod kube;
 pub mod rehearse;
 pub mod run;
 pub mod snapshot;
+pub mod tree;
 mod undo;
 
 use std::{fmt, path::PathBuf, sync::Arc};
@@ -18,7 +19,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::plan::Shown;
 use crate::{
     cluster::HostName,
-    remote::{RemoteError, SharedRemote, etcd::EtcdApi, kube::KubeError},
+    remote::{RemoteError, SharedRemote, etcd::EtcdApi, kube::KubeError, package::Manager},
     survey::Finding,
 };
 
@@ -153,6 +154,24 @@ pub enum UndoAct {
         host: String,
         /// Which directory.
         path: PathBuf,
+    },
+    /// Put a directory back that was replaced as a whole, or remove it where there was none.
+    RestoreTree {
+        /// Where.
+        host: String,
+        /// Which directory.
+        path: PathBuf,
+        /// Where its old self was kept.
+        kept: PathBuf,
+    },
+    /// Remove packages that were installed.
+    RemovePackages {
+        /// Where.
+        host: String,
+        /// By which package manager.
+        manager: Manager,
+        /// Their names.
+        packages: Vec<String>,
     },
     /// The old hostname.
     SetHostname {

@@ -338,11 +338,11 @@ fn local(path: &Path, error: &std::io::Error) -> ActError {
 }
 
 /// Counts what is written through it.
-struct Counted<W> {
-    inner: W,
-    done: u64,
-    total: Option<u64>,
-    progress: UnboundedSender<ActProgress>,
+pub(super) struct Counted<W> {
+    pub(super) inner: W,
+    pub(super) done: u64,
+    pub(super) total: Option<u64>,
+    pub(super) progress: UnboundedSender<ActProgress>,
 }
 
 impl<W: AsyncWrite + Unpin> AsyncWrite for Counted<W> {

@@ -6,7 +6,7 @@ use super::{ActCx, ActError, UndoAct, etcd::remove_member, run::run_op};
 use crate::{
     cluster::HostName,
     engine::plan::Shown,
-    remote::{Io, Op, op::UnitVerb, shell},
+    remote::{Io, Op, op::UnitVerb, package::PackageOp, shell, tree::TreeOp},
 };
 
 impl UndoAct {
@@ -18,6 +18,8 @@ impl UndoAct {
             | Self::RemoveFiles { host, .. }
             | Self::RemoveTree { host, .. }
             | Self::RemoveEmptyDir { host, .. }
+            | Self::RestoreTree { host, .. }
+            | Self::RemovePackages { host, .. }
             | Self::SetHostname { host, .. }
             | Self::RemoveUser { host, .. }
             | Self::StopUnit { host, .. }
@@ -38,6 +40,12 @@ impl UndoAct {
             Self::RemoveFiles { paths, .. } => vec![Op::RemoveFiles { paths: paths.clone() }],
             Self::RemoveTree { path, .. } => vec![Op::RemoveTree { path: path.clone() }],
             Self::RemoveEmptyDir { path, .. } => vec![Op::RemoveEmptyDir { path: path.clone() }],
+            Self::RestoreTree { path, kept, .. } => {
+                vec![Op::Tree(TreeOp::PutBack { root: path.clone(), kept: kept.clone() })]
+            }
+            Self::RemovePackages { manager, packages, .. } => {
+                vec![Op::Package(PackageOp::Remove { manager: *manager, packages: packages.clone() })]
+            }
             Self::SetHostname { name, .. } => vec![Op::SetHostname { name: name.clone() }],
             Self::RemoveUser { name, .. } => vec![Op::RemoveUser { name: name.clone() }],
             Self::StopUnit { unit, .. } => [UnitVerb::Stop, UnitVerb::Disable, UnitVerb::ResetFailed]

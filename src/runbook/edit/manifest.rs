@@ -63,7 +63,7 @@ pub fn set_env(text: &str, name: &str, value: &str) -> Result<String, EditError>
     structured::replace(text, &path, &(0..old.len()), value, name)
 }
 
-/// A text entry of a ConfigMap's `data`, such as `etcd_endpoints`, in a file of one or several documents.
+/// A text entry of a `ConfigMap`'s `data`, such as `etcd_endpoints`, in a file of one or several documents.
 ///
 /// # Errors
 /// As [`flag`].
@@ -71,7 +71,7 @@ pub fn config_entry(text: &str, entry: &str) -> Result<Option<String>, EditError
     Ok(find_entry(text, entry)?.map(|(_, value)| value))
 }
 
-/// The same file with another value for a ConfigMap's entry that is there.
+/// The same file with another value for a `ConfigMap`'s entry that is there.
 ///
 /// # Errors
 /// As [`set_flag`].

@@ -1,7 +1,9 @@
 //! Pure edits: text in, text out, everything else untouched.
 
 pub mod etcd_conf;
+pub mod joiner;
 pub mod kubeconfig;
+pub mod kubelet_env;
 pub mod manifest;
 mod structured;
 

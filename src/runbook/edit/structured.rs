@@ -107,12 +107,11 @@ pub(super) fn replace(
     let piece = &old[part.clone()];
     let (search, put) = if piece.is_empty() { (old.as_str(), whole.as_str()) } else { (piece, new) };
     let plain = text.match_indices(search).map(|(at, s)| (at..at + s.len(), put.to_owned()));
-    let mut right: Vec<String> = Vec::new();
-    for (range, put) in literals.chain(plain) {
-        let edited = format!("{}{put}{}", &text[..range.start], &text[range.end..]);
-        if !right.contains(&edited) && parse(&edited).is_ok_and(|docs| docs == expected) {
-            right.push(edited);
-        }
+    let mut right = proven(text, literals.chain(plain), &expected);
+    if right.is_empty() {
+        // What is plain now may need quotes: a list with commas inside of [ ].
+        let plain = text.match_indices(old.as_str()).map(|(at, s)| (at..at + s.len(), quoted(&whole)));
+        right = proven(text, plain, &expected);
     }
     match <[String; 1]>::try_from(right) {
         Ok([edited]) => Ok(edited),
@@ -120,14 +119,26 @@ pub(super) fn replace(
     }
 }
 
+/// The edits after which the text means what it should, each once.
+fn proven(text: &str, edits: impl Iterator<Item = (Range<usize>, String)>, expected: &[Value]) -> Vec<String> {
+    let mut right: Vec<String> = Vec::new();
+    for (range, put) in edits {
+        let edited = format!("{}{put}{}", &text[..range.start], &text[range.end..]);
+        if !right.contains(&edited) && parse(&edited).is_ok_and(|docs| docs == expected) {
+            right.push(edited);
+        }
+    }
+    right
+}
+
 /// The file with an item put before the one at `path`, in the form that one has; `what` names it in an error.
 pub(super) fn insert_before(text: &str, path: &[Key], item: &str, what: &str) -> Result<String, EditError> {
     let lost = || EditError::Elusive(what.to_owned());
     let docs = parse(text)?;
     let next = at(&docs, path).and_then(Value::as_str).ok_or_else(lost)?.to_owned();
-    let Some((Key::Index(number), list)) = path.split_last() else { return Err(lost()) };
+    let Some((Key::Index(number), items_at)) = path.split_last() else { return Err(lost()) };
     let mut expected = docs.clone();
-    let items = at_mut(&mut expected, list).and_then(Value::as_sequence_mut).ok_or_else(lost)?;
+    let items = at_mut(&mut expected, items_at).and_then(Value::as_sequence_mut).ok_or_else(lost)?;
     items.insert(*number, Value::String(item.to_owned()));
     let literals = literals(text, &next).into_iter().map(|r| (r.start, quoted(item)));
     let plain = text.match_indices(next.as_str()).map(|(at, _)| (at, item.to_owned()));
@@ -174,14 +185,16 @@ fn one_with_host(url: &str, from: std::net::IpAddr, to: std::net::IpAddr) -> Str
     let begins = url.len() - url.trim_start().len();
     let host_at = url.find("://").map_or(begins, |n| n + 3);
     let (head, rest) = url.split_at(host_at);
+    // `--flag=https://…` is no URL: who asks has to take the value out first, so that the flag counts.
+    if !head.trim_start().trim_end_matches("://").chars().all(|c| c.is_ascii_alphanumeric() || c == '+') {
+        return url.to_owned();
+    }
     let ends = |tail: &str| tail.is_empty() || tail.starts_with([':', '/', ' ', '?']);
     let bracketed = |ip: std::net::IpAddr| if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() };
     if let Some(tail) = rest.strip_prefix(&bracketed(from)).filter(|t| ends(t)) {
         return format!("{head}{}{tail}", bracketed(to));
     }
     // A bare IPv6 address, such as --advertise-address has.
-    match rest.trim_end() == from.to_string() {
-        true => format!("{head}{to}{}", &rest[rest.trim_end().len()..]),
-        false => url.to_owned(),
-    }
+    let bare = rest.trim_end();
+    if bare == from.to_string() { format!("{head}{to}{}", &rest[bare.len()..]) } else { url.to_owned() }
 }
