@@ -133,6 +133,20 @@ fn what_is_given_itself_wins_over_what_follows_from_the_directory() {
 }
 
 #[test]
+fn calicos_objects_may_be_called_otherwise() {
+    let calico = |keys: &str| format!("layout: {{ kubernetes: {{ dir: /opt/k8s, calico: {{ {keys} }} }} }}\n");
+    let cluster = with(&calico("namespace: calico-system, secret: etcd-certs"));
+    let found = cluster.kube.calico;
+    assert_eq!((found.namespace.as_str(), found.secret.as_str()), ("calico-system", "etcd-certs"));
+    assert_eq!((found.configmap.as_str(), found.daemonset.as_str()), ("calico-config", "calico-node"));
+    assert_eq!(found.manifest, Path::new("/opt/k8s/addon/calico.yaml"));
+    insta::assert_snapshot!(refusal(&calico("secret: ../x, demonset: a")), @"
+    cluster.yaml:9: unknown key `demonset` in `layout.kubernetes.calico`; did you mean `daemonset`?
+    cluster.yaml:9: `layout.kubernetes.calico.secret` is `../x`, which is not the name of a Kubernetes object; write it as `kubectl get` shows it
+    ");
+}
+
+#[test]
 fn a_file_full_of_mistakes_is_reported_whole() {
     let report = errors(
         "\
