@@ -72,7 +72,8 @@ pub(super) async fn run(cluster: Arc<Cluster>, task: Task) -> u8 {
     let (code, farewell) = wizard.run(screen, inbox).await;
     drop(guard);
     if let Some(farewell) = farewell {
-        println!("{farewell}");
+        // Nobody reads it where the terminal is gone.
+        let _ = writeln!(std::io::stdout(), "{farewell}");
     }
     code
 }

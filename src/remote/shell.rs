@@ -65,10 +65,14 @@ fn script(op: &Op) -> String {
         Op::UnitLog { unit, lines } => {
             format!("journalctl -u {}.service -n {lines} --no-pager -o short-iso 2>/dev/null", q(unit))
         }
-        Op::FollowLog { unit, lines } => until_stdin_closes(&format!(
-            "journalctl -u {}.service -n {lines} -f --no-pager -o short-iso-precise 2>/dev/null",
-            q(unit)
-        )),
+        // systemd before 234 (CentOS 7) has no precise stamps.
+        Op::FollowLog { unit, lines } => format!(
+            "o=short-iso-precise\njournalctl -n 0 -o $o </dev/null >/dev/null 2>&1 || o=short-iso\n{}",
+            until_stdin_closes(&format!(
+                "journalctl -u {}.service -n {lines} -f --no-pager -o $o 2>/dev/null",
+                q(unit)
+            ))
+        ),
         Op::EtcdVersion { bin } => {
             format!("[ -x {b} ] || exit {NOT_THERE}\n{b} --version", b = qp(&bin.join("etcd")))
         }

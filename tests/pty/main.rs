@@ -1,0 +1,6 @@
+//! The real program in a pseudo-terminal, read back through a terminal emulator: it starts, follows the size, leaves,
+//! panics and is hung up on, and the terminal is afterwards as it was found.
+
+mod ends;
+mod screens;
+mod terminal;
