@@ -241,6 +241,33 @@ impl Default for KubeLayout {
     }
 }
 
+impl KubeLayout {
+    /// The cluster's CA certificate as the components use it, `ca.pem` in the certificate directory.
+    pub fn ca(&self) -> PathBuf {
+        self.pki.join("ca.pem")
+    }
+
+    /// The apiserver's certificate as it is issued, `apiserver.pem` in the issuing directory.
+    pub fn issued_cert(&self) -> PathBuf {
+        self.issue_dir.join("apiserver.pem")
+    }
+
+    /// What names are put into it from, `openssl.conf` in the issuing directory.
+    pub fn openssl_conf(&self) -> PathBuf {
+        self.issue_dir.join("openssl.conf")
+    }
+
+    /// The CA certificate that signs, `ca.pem` in the issuing directory.
+    pub fn issuing_ca(&self) -> PathBuf {
+        self.issue_dir.join("ca.pem")
+    }
+
+    /// Its key, `ca-key.pem` in the issuing directory.
+    pub fn issuing_ca_key(&self) -> PathBuf {
+        self.issue_dir.join("ca-key.pem")
+    }
+}
+
 /// What to do with the joiners' firewall and SELinux.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FirewallChoice {

@@ -26,6 +26,7 @@ pub const NOT_THERE: u32 = 44;
 pub fn render(op: &Op) -> Rendered {
     let stdin = match op {
         Op::WriteFile { content, .. } => Some(SecretBytes::new(content.bytes().to_vec())),
+        Op::Container(op) => op.stdin(),
         _ => None,
     };
     Rendered { script: script(op), stdin }

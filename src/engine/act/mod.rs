@@ -1,16 +1,18 @@
 //! What a plan is made of: acts that show themselves and run themselves, so that what is shown is what runs.
 
+pub mod apiserver;
 pub mod etcd;
 pub mod handshake;
 pub mod issue;
 pub mod kube;
+pub mod proxy;
 pub mod rehearse;
 pub mod run;
 pub mod snapshot;
 pub mod tree;
 mod undo;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -228,4 +230,35 @@ pub enum UndoAct {
     },
     /// What takes a step on Kubernetes back.
     Kube(kube::KubeUndo),
+    /// Put an apiserver's manifest back and wait until the process is the old one's like again; nothing to wait for where
+    /// the manifest was never changed.
+    RestoreManifest {
+        /// Where.
+        host: String,
+        /// The manifest.
+        path: PathBuf,
+        /// Its backup.
+        backup: PathBuf,
+        /// The flags it had, with their values.
+        flags: Vec<(String, String)>,
+        /// The master's address.
+        address: IpAddr,
+        /// The apiserver's port.
+        port: u16,
+        /// The cluster's CA certificate there.
+        ca: PathBuf,
+        /// admin.conf there.
+        admin_conf: PathBuf,
+    },
+    /// Put a proxy's configuration back, and restart its container if that sees another file then.
+    RestoreProxy {
+        /// Where.
+        host: String,
+        /// The configuration.
+        path: PathBuf,
+        /// Its backup.
+        backup: PathBuf,
+        /// The container.
+        container: String,
+    },
 }

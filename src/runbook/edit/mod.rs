@@ -5,6 +5,8 @@ pub mod joiner;
 pub mod kubeconfig;
 pub mod kubelet_env;
 pub mod manifest;
+pub mod nginx_conf;
+pub mod openssl_conf;
 mod structured;
 
 /// Why a file can't be edited. The caller adds host and path.
@@ -41,5 +43,13 @@ pub enum EditError {
         needle: String,
         /// The line.
         text: String,
+    },
+    /// Something that can't be edited without guessing.
+    #[error("line {line}: {why}; then run again")]
+    Unclear {
+        /// One-based line.
+        line: usize,
+        /// What is unclear, and what to do by hand.
+        why: String,
     },
 }

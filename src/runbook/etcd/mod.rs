@@ -53,7 +53,7 @@ fn learners(cx: &Ctx) -> bool {
 
 /// The names every certificate is to have: its own, and every master's and joiner's address. Where a certificate names an
 /// original by host name, the joiners' names are added the same way.
-fn wanted_sans(cluster: &Cluster, old: &[San]) -> Vec<San> {
+pub(super) fn wanted_sans(cluster: &Cluster, old: &[San]) -> Vec<San> {
     let mut add: Vec<San> = cluster.all_masters().map(|n| San::Ip(n.address)).collect();
     let has = |name: &str| old.contains(&San::Dns(name.to_owned()));
     if cluster.masters.iter().any(|m| has(m.name.as_str())) {
