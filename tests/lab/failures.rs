@@ -149,11 +149,12 @@ fn not_approved(scene: &Scene) {
 fn killed_in_a_join(scene: &Scene) {
     say("killed in the middle of a join");
     let mut adding = false;
-    let killed = scene.desk.until(&["run", "--headless", "--approve", "all"], &scene.file, |line| {
-        let mine = line.contains("etcd.join@master05: act ");
-        adding |= mine && line.contains("add member");
-        adding && mine && line.contains(" done in ")
-    });
+    let killed =
+        scene.desk.until(&["run", "--through", "etcd", "--headless", "--approve", "all"], &scene.file, |line| {
+            let mine = line.contains("etcd.join@master05: act ");
+            adding |= mine && line.contains("add member");
+            adding && mine && line.contains(" done in ")
+        });
     assert_eq!(killed.code, None, "it was not killed:\n{}", killed.said);
     let (names, learners) = scene.lab.members();
     assert_eq!((names.len(), learners), (5, 1), "master05 is a learner that has not come far: {names:?}");

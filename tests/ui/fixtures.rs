@@ -118,6 +118,7 @@ pub fn cluster() -> Cluster {
         backup_dir: "/root/backup".into(),
         firewall: FirewallChoice::Off,
         binaries: BinarySource::Original,
+        packages: banister::cluster::PackageChoice::default(),
         set_hostname: true,
         lifetime_days: None,
         notices: vec![Notice {
