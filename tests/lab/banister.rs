@@ -72,9 +72,9 @@ impl Desk {
         command
     }
 
-    /// `banister run FILE --headless --approve RISK`, to its end.
+    /// `banister run FILE --through etcd --headless --approve RISK`, to its end: these labs have no Kubernetes.
     pub fn grow(&self, file: &Path, approve: &str) -> Ran {
-        self.run(&["run", "--headless", "--approve", approve], file)
+        self.run(&["run", "--through", "etcd", "--headless", "--approve", approve], file)
     }
 
     /// Any command on a cluster file, to its end.

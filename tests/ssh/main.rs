@@ -94,6 +94,7 @@ impl Desk {
                 backup_dir: "/root/backup".into(),
                 firewall: FirewallChoice::default(),
                 binaries: BinarySource::default(),
+                packages: banister::cluster::PackageChoice::default(),
                 set_hostname: true,
                 lifetime_days: None,
                 notices: Vec::new(),
