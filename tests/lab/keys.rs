@@ -118,7 +118,7 @@ fn the_wizard_grows_it_by_keys_alone_and_gives_the_terminal_back() {
     let modes = terminal.modes();
 
     let began = Instant::now();
-    terminal.types(&format!("clear; {BINARY} run {}; echo code=$?\n", lab.cluster_file().display()));
+    terminal.types(&format!("clear; {BINARY} run {} --through etcd; echo code=$?\n", lab.cluster_file().display()));
     terminal.shows("Enter goes on to the steps", Duration::from_mins(1));
     terminal.presses("Enter");
     let (yes, names) = answer_all(&terminal);

@@ -89,7 +89,7 @@ impl Made {
     pub fn write(&self, cx: &Ctx, joiner: &Node, kind: &str) -> (Box<dyn Act>, UndoAct, FileDiff) {
         let backup = cx.kept(kind, &self.path);
         let shown = masked(self.wanted());
-        let secret = shown != self.wanted() || (self.source.mode & 0o077) == 0;
+        let secret = shown != self.wanted() || self.source.mode.is_multiple_of(0o100);
         let content =
             if secret { Content::Secret(self.wanted.clone()) } else { Content::Text(self.wanted().to_owned()) };
         let op = Op::WriteFile {
