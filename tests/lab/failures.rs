@@ -4,7 +4,7 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use super::{
-    banister::{Desk, Ran},
+    banister::{Desk, GROW, Ran},
     hosts::{Lab, say, wait_for},
     proofs::{Processes, assert_grown, assert_nothing_left, differences, listing},
     writer::Writer,
@@ -173,7 +173,7 @@ fn killed_in_a_join(scene: &Scene, joiner: &str) {
     say("killed in the middle of a join");
     let (step, mut adding) = (format!("etcd.join@{joiner}: act "), false);
     let before = scene.lab.members().0.len();
-    let killed = scene.desk.until(&["run", "--through", "etcd", "--headless", "--approve", "all"], &scene.file, |line| {
+    let killed = scene.desk.until(&[&GROW[..], &["all"]].concat(), &scene.file, |line| {
         let mine = line.contains(&step);
         adding |= mine && line.contains("add member");
         adding && mine && line.contains(" done in ")

@@ -89,7 +89,6 @@ impl Made {
     pub fn write(&self, cx: &Ctx, joiner: &Node, kind: &str) -> (Box<dyn Act>, UndoAct, FileDiff) {
         let backup = cx.kept(kind, &self.path);
         let shown = masked(self.wanted());
-        // Nothing for group and others: whoever wrote it did not want it read.
         let secret = shown != self.wanted() || self.source.mode.is_multiple_of(0o100);
         let content =
             if secret { Content::Secret(self.wanted.clone()) } else { Content::Text(self.wanted().to_owned()) };
