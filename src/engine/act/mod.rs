@@ -261,6 +261,4 @@ pub enum UndoAct {
         /// The container.
         container: String,
     },
-    /// What takes a step on Kubernetes back.
-    Kube(kube::KubeUndo),
 }

@@ -37,8 +37,6 @@ impl UndoAct {
             | Self::DaemonReload { host }
             | Self::FirewallOn { host, .. }
             | Self::ClosePorts { host, .. }
-            | Self::RestoreManifest { host, .. }
-            | Self::RestoreProxy { host, .. }
             | Self::MemberRemove { host, .. } => host,
         };
         HostName::new(host)
