@@ -26,7 +26,7 @@ pub fn listing(lab: &Lab) -> BTreeMap<String, String> {
     let all = format!(
         "find {places} -prune -o -printf '%y %p %m %u:%g %s %T@ %l\\n' | sort;
          find {places} -prune -o -type f -exec sha256sum {{}} + | sort;
-         systemctl list-unit-files --no-pager --no-legend etcd.service firewalld.service; hostname; ls -A /var/tmp"
+         systemctl list-unit-files --no-pager --no-legend etcd.service firewalld.service; hostname; ls -A -I 'systemd-private-*' /var/tmp"
     );
     lab.all().iter().map(|h| (h.name.clone(), lab.on(&h.name, &all))).collect()
 }
