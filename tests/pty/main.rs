@@ -1,6 +1,8 @@
 //! The real program in a pseudo-terminal, read back through a terminal emulator: it starts, follows the size, leaves,
 //! panics and is hung up on, and the terminal is afterwards as it was found.
 
+#![cfg(test)]
+
 mod ends;
 mod screens;
 mod terminal;
