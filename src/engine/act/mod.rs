@@ -228,6 +228,8 @@ pub enum UndoAct {
         /// Its peer URL, which says which one.
         peer_url: String,
     },
+    /// What takes a step on Kubernetes back.
+    Kube(kube::KubeUndo),
     /// Put an apiserver's manifest back and wait until the process is the old one's like again; nothing to wait for where
     /// the manifest was never changed.
     RestoreManifest {
@@ -259,6 +261,4 @@ pub enum UndoAct {
         /// The container.
         container: String,
     },
-    /// What takes a step on Kubernetes back.
-    Kube(kube::KubeUndo),
 }

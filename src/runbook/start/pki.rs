@@ -118,7 +118,7 @@ impl CopyPki {
         CopyFile {
             from: self.cx.source().name.clone(),
             from_path: path.clone(),
-            secret: is_private(&wanted.theirs),
+            secret: is_private(&wanted.theirs) || !path.starts_with(&self.cx.cluster.kube.pki),
             size: wanted.theirs.size,
             to: self.node.name.clone(),
             to_path: path.clone(),

@@ -127,6 +127,8 @@ pub(super) enum Agreement {
     Missing(Vec<HostName>),
     /// Different on these from the first.
     Differs(Vec<HostName>),
+    /// On no master under that path: inside the container it is another.
+    Nowhere,
 }
 
 /// Compares one file among masters.
@@ -135,7 +137,7 @@ async fn compare(cx: &Ctx, masters: &[&Node], file: &Named) -> Result<Agreement,
     let hosts = |wrong: &dyn Fn(&Option<String>) -> bool| -> Vec<HostName> {
         masters.iter().zip(&prints).filter(|(_, p)| wrong(p)).map(|(m, _)| m.name.clone()).collect()
     };
-    let Some(first) = prints.iter().flatten().next() else { return Ok(Agreement::Missing(hosts(&|p| p.is_none()))) };
+    let Some(first) = prints.iter().flatten().next() else { return Ok(Agreement::Nowhere) };
     let differs = hosts(&|p| p.as_ref().is_some_and(|p| p != first));
     if !differs.is_empty() {
         return Ok(Agreement::Differs(differs));
@@ -157,7 +159,7 @@ pub(super) fn findings(compared: &[(Named, Agreement)]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (file, stand) in compared {
         let (hosts, how) = match stand {
-            Agreement::Same(_) => continue,
+            Agreement::Same(_) | Agreement::Nowhere => continue,
             Agreement::Differs(hosts) => (hosts, "is another one"),
             Agreement::Missing(hosts) => (hosts, "is missing"),
         };
@@ -183,7 +185,10 @@ pub(super) fn proofs(compared: &[(Named, Agreement)], masters: usize) -> Vec<Str
             let kind = if file.whole { "content" } else { "public key" };
             Some(format!("{}: the same {kind} {}… on all {masters} masters", file.what, print.get(..12)?))
         }
-        _ => None,
+        Agreement::Nowhere => {
+            Some(format!("{}: not compared, {} is on no master: compare it by hand", file.what, file.path.display()))
+        }
+        Agreement::Missing(_) | Agreement::Differs(_) => None,
     };
     compared.iter().filter_map(same).collect()
 }

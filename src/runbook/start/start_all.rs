@@ -86,8 +86,9 @@ impl StartMasters {
             UndoAct::StopUnit { host: host.clone(), unit: units::kubelet(&self.cx) },
             UndoAct::Kube(KubeUndo::StopPods { host: host.clone() }),
         ];
-        // A runtime that ran before is left as it was.
-        if self.cx.unit(&joiner.name, runtime).await?.active != "active" {
+        // One that came with the boot before is left as it was. Whether it runs says nothing: a mere look may wake it
+        // through its socket.
+        if self.cx.unit(&joiner.name, runtime).await?.enabled != "enabled" {
             undo.push(UndoAct::StopUnit { host, unit: runtime.to_owned() });
         }
         let (at, _) = self.cx.kube().await?;

@@ -6,13 +6,14 @@ use std::{
 };
 
 use async_trait::async_trait;
+use tokio::sync::mpsc;
 
 use super::{node, open};
 use crate::{
     cluster::HostName,
     engine::{
         act::{
-            Act, ActCx, ActError,
+            Act, ActCx, ActError, ActProgress,
             etcd::waiting,
             run::{RunOp, run_op},
         },
@@ -57,7 +58,7 @@ impl Act for Chains {
             let acts: Vec<_> = ops.iter().map(|op| RunOp { host: host.clone(), op: op.clone() }).collect();
             async move {
                 for act in acts {
-                    run_op(cx, &act.host, &act.op).await?;
+                    told(cx, &act).await?;
                 }
                 Ok::<_, ActError>(())
             }
@@ -68,6 +69,22 @@ impl Act for Chains {
         }
         Ok(())
     }
+}
+
+/// Runs an operation with its lines under its host's name: several hosts talk at once.
+async fn told(cx: &ActCx, act: &RunOp) -> Result<(), ActError> {
+    let (progress, mut arriving) = mpsc::unbounded_channel();
+    let own = ActCx { progress, ..cx.clone() };
+    let run = async move { run_op(&own, &act.host, &act.op).await };
+    let relay = async {
+        while let Some(progress) = arriving.recv().await {
+            let _ = cx.progress.send(match progress {
+                ActProgress::Line(line) => ActProgress::Line(format!("{}: {line}", act.host)),
+                other => other,
+            });
+        }
+    };
+    tokio::join!(run, relay).0
 }
 
 /// A master that comes up.
