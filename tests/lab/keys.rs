@@ -113,8 +113,8 @@ fn the_wizard_grows_it_by_keys_alone_and_gives_the_terminal_back() {
     let scratch = tempfile::tempdir().expect("a scratch directory");
     let terminal = Terminal::open(scratch.path(), &environment);
     let soon = Duration::from_secs(10);
-    terminal.types("stty -a >before; echo re''ady\n");
-    terminal.shows("ready\n", soon);
+    terminal.types("stty -a >before; echo all-''set\n");
+    terminal.shows("all-set\n", soon);
     let modes = terminal.modes();
 
     let began = Instant::now();
@@ -128,8 +128,8 @@ fn the_wizard_grows_it_by_keys_alone_and_gives_the_terminal_back() {
     terminal.types("q");
     terminal.shows("code=0\n", soon);
 
-    terminal.types("clear; stty -a >after; echo re''ady\n");
-    terminal.shows("ready\n", soon);
+    terminal.types("clear; stty -a >after; echo all-''set\n");
+    terminal.shows("all-set\n", soon);
     let stty = |name: &str| std::fs::read_to_string(scratch.path().join(name)).expect("stty -a");
     assert_eq!(stty("before"), stty("after"), "the terminal's settings");
     assert_eq!(modes, terminal.modes(), "the terminal's modes");
