@@ -1,6 +1,8 @@
 //! The arrows between the rooms, as `src/lib.rs` draws them, held against every path in the sources: Rust itself allows
 //! cycles between modules.
 
+#![cfg(test)]
+
 use std::{
     fmt,
     path::{Path, PathBuf},

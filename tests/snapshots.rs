@@ -1,6 +1,8 @@
 //! Every file in `snapshots/` is one that a test compares with: what no test names any more is only in the way. Here the
 //! name counts, up to the `@` before a size; `.ci/run` compares with what insta itself has read.
 
+#![cfg(test)]
+
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},

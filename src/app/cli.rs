@@ -145,6 +145,18 @@ pub(super) enum ChapterArg {
     /// 2: etcd on the new nodes
     #[value(alias = "2")]
     Etcd,
+    /// 3: Kubernetes on the new nodes
+    #[value(alias = "3")]
+    Kubernetes,
+    /// 4: the apiserver's certificate
+    #[value(alias = "4")]
+    Certificate,
+    /// 5: start the new masters
+    #[value(alias = "5")]
+    Start,
+    /// 6: every worker's proxy
+    #[value(alias = "6")]
+    Workers,
 }
 
 impl From<ChapterArg> for Chapter {
@@ -152,6 +164,10 @@ impl From<ChapterArg> for Chapter {
         match arg {
             ChapterArg::Backup => Self::Backup,
             ChapterArg::Etcd => Self::Etcd,
+            ChapterArg::Kubernetes => Self::Kubernetes,
+            ChapterArg::Certificate => Self::Certificate,
+            ChapterArg::Start => Self::Start,
+            ChapterArg::Workers => Self::Workers,
         }
     }
 }

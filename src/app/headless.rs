@@ -46,7 +46,7 @@ pub(super) async fn run(
 ) -> Outcome {
     let (session, looked) = look(hosts).await;
     say(&plain::survey(&looked.observed));
-    let blocking = session.blocking(&looked, task);
+    let blocking = Session::blocking(&looked, task);
     let Some(etcd) = looked.etcd.clone().filter(|_| blocking.is_empty()) else {
         say(&[format!("[run] refused: {} blocking; nothing was changed", text_count(blocking.len()))]);
         return Outcome::Refused;

@@ -151,7 +151,7 @@ impl Session {
 
     /// What stops the task. Taking back is also the way out of a state that must not grow: only what makes it impossible
     /// stops it.
-    pub fn blocking(&self, looked: &Looked, task: Task) -> Vec<Finding> {
+    pub fn blocking(looked: &Looked, task: Task) -> Vec<Finding> {
         match task {
             Task::Grow { .. } => looked.observed.blocking(),
             Task::TakeBack => Vec::new(),

@@ -72,7 +72,8 @@ pub(super) async fn run(hosts: &Hosts, task: Task) -> u8 {
     let (code, farewell) = wizard.run(screen, inbox).await;
     drop(guard);
     if let Some(farewell) = farewell {
-        println!("{farewell}");
+        // Nobody reads it where the terminal is gone.
+        let _ = writeln!(std::io::stdout(), "{farewell}");
     }
     code
 }
@@ -225,7 +226,7 @@ impl Wizard {
         match inner {
             Inner::Msg(msg) => return self.tell(msg),
             Inner::Looked(mut looked) => {
-                if self.session.blocking(&looked, self.task).is_empty() {
+                if Session::blocking(&looked, self.task).is_empty() {
                     looked.observed = Arc::new(unblocked(&looked.observed));
                 }
                 self.looked = Some(looked.clone());

@@ -193,6 +193,35 @@ pub struct KubeLayout {
     pub nginx_conf: PathBuf,
     /// The worker's proxy container. Default `nginx-proxy`.
     pub nginx_container: String,
+    /// Calico's objects, where there is a calico that keeps its data in etcd.
+    pub calico: CalicoLayout,
+}
+
+/// What calico's objects are called. The default is calico's own manifests'.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CalicoLayout {
+    /// Their namespace. Default `kube-system`.
+    pub namespace: String,
+    /// The Secret with etcd's CA, client certificate and key. Default `calico-etcd-secrets`.
+    pub secret: String,
+    /// The ConfigMap with `etcd_endpoints`. Default `calico-config`.
+    pub configmap: String,
+    /// The agent's daemon set. Default `calico-node`.
+    pub daemonset: String,
+    /// The file on every master that they were made from; may be absent. Default `/etc/kubernetes/addon/calico.yaml`.
+    pub manifest: PathBuf,
+}
+
+impl Default for CalicoLayout {
+    fn default() -> Self {
+        Self {
+            namespace: "kube-system".into(),
+            secret: "calico-etcd-secrets".into(),
+            configmap: "calico-config".into(),
+            daemonset: "calico-node".into(),
+            manifest: "/etc/kubernetes/addon/calico.yaml".into(),
+        }
+    }
 }
 
 impl Default for KubeLayout {
@@ -207,7 +236,35 @@ impl Default for KubeLayout {
             api_port: 6443,
             nginx_conf: "/opt/nginx/nginx.conf".into(),
             nginx_container: "nginx-proxy".into(),
+            calico: CalicoLayout::default(),
         }
+    }
+}
+
+impl KubeLayout {
+    /// The cluster's CA certificate as the components use it, `ca.pem` in the certificate directory.
+    pub fn ca(&self) -> PathBuf {
+        self.pki.join("ca.pem")
+    }
+
+    /// The apiserver's certificate as it is issued, `apiserver.pem` in the issuing directory.
+    pub fn issued_cert(&self) -> PathBuf {
+        self.issue_dir.join("apiserver.pem")
+    }
+
+    /// What names are put into it from, `openssl.conf` in the issuing directory.
+    pub fn openssl_conf(&self) -> PathBuf {
+        self.issue_dir.join("openssl.conf")
+    }
+
+    /// The CA certificate that signs, `ca.pem` in the issuing directory.
+    pub fn issuing_ca(&self) -> PathBuf {
+        self.issue_dir.join("ca.pem")
+    }
+
+    /// Its key, `ca-key.pem` in the issuing directory.
+    pub fn issuing_ca_key(&self) -> PathBuf {
+        self.issue_dir.join("ca-key.pem")
     }
 }
 
@@ -236,6 +293,20 @@ pub enum BinarySource {
         /// Expected sha256, lower-case hex.
         sha256: String,
     },
+}
+
+/// Where the joiners' docker, kubelet and kubectl come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum PackageChoice {
+    /// What is there if it is right; else copied when the originals' belongs to no package; else by the package manager.
+    #[default]
+    Auto,
+    /// By the distribution's package manager, at exactly the originals' versions.
+    Repository,
+    /// Binaries (and units) copied from an original.
+    Copy,
+    /// Nothing is installed: what is there has to be right.
+    Present,
 }
 
 /// A remark about a file that is valid, such as an even number of masters.
@@ -274,6 +345,8 @@ pub struct Cluster {
     pub firewall: FirewallChoice,
     /// The joiners' binaries.
     pub binaries: BinarySource,
+    /// The joiners' docker, kubelet and kubectl.
+    pub packages: PackageChoice,
     /// Set the joiners' system hostname to their name. Default true.
     pub set_hostname: bool,
     /// Lifetime of re-issued certificates in days; `None` keeps that of the certificate in use.

@@ -30,7 +30,7 @@ impl Plan {
         let view = PlanView {
             risk,
             acts: acts.iter().map(|a| a.shown()).collect(),
-            undo: UndoCard { acts: undo.iter().map(|u| u.shown()).collect(), ..card },
+            undo: UndoCard { acts: undo.iter().map(UndoAct::shown).collect(), ..card },
             ..PlanView::default()
         };
         Self { acts, undo, risk, view }

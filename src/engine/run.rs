@@ -331,7 +331,9 @@ fn changes(view: &PlanView) -> Vec<Change> {
         path: d.path.clone(),
         diff: unified(d.before.as_deref().unwrap_or_default(), &d.after),
     });
-    let names = |sign: char, sans: &[San]| sans.iter().map(|s| format!("{sign}{s}\n")).collect::<String>();
+    let names = |sign: char, sans: &[San]| {
+        sans.iter().flat_map(|s| [sign.to_string(), s.to_string(), "\n".into()]).collect::<String>()
+    };
     let certs = view.certs.iter().map(|c| Change {
         host: c.host.to_string(),
         path: c.path.clone(),

@@ -118,7 +118,9 @@ impl TakeBack {
 
     fn files(&self) -> Vec<PathBuf> {
         let paths = self.begun.undo.iter().filter_map(|a| match a {
-            UndoAct::RestoreFile { path, .. } => Some(path.clone()),
+            UndoAct::RestoreFile { path, .. }
+            | UndoAct::RestoreManifest { path, .. }
+            | UndoAct::RestoreProxy { path, .. } => Some(path.clone()),
             _ => None,
         });
         paths.collect::<BTreeSet<_>>().into_iter().collect()

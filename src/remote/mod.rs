@@ -19,8 +19,10 @@ pub mod clean;
 pub mod container;
 pub mod etcd;
 pub mod facts;
+pub mod kube;
 pub mod op;
 pub mod package;
+pub mod pods;
 pub mod shell;
 pub mod ssh;
 pub mod tls;
@@ -263,7 +265,7 @@ pub async fn run_ok(remote: &dyn Remote, host: &HostName, op: &Op) -> Result<Out
 /// What has to be asked of a person while logging in.
 #[async_trait]
 pub trait Asker: Send + Sync + 'static {
-    /// An unknown host key: is it the right one? Asked once; yes adds it to known_hosts.
+    /// An unknown host key: is it the right one? Asked once; yes adds it to `known_hosts`.
     async fn accept_host_key(&self, host: &HostName, address: &str, key_type: &str, fingerprint: &str) -> bool;
 
     /// A secret: a passphrase, a password, a one-time code. `None` when nobody answers.

@@ -8,7 +8,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::{Digest, Sha256};
 
-use super::{container::ContainerOp, package::PackageOp, tree::TreeOp};
+use super::{container::ContainerOp, package::PackageOp, pods::PodsOp, tree::TreeOp};
 
 /// Bytes that must never be shown, logged or journaled: no `Display`, a redacted `Debug`, no `Serialize`.
 #[derive(Clone)]
@@ -362,6 +362,8 @@ pub enum Op {
     Package(PackageOp),
     /// Containers and static pods.
     Container(ContainerOp),
+    /// The pods of a node.
+    Pods(PodsOp),
 
     // ---- etcd's own tools ---------------------------------------------------------------------------------------
     /// `etcdctl snapshot save` on the member's host, mode 0600.
@@ -418,6 +420,7 @@ impl Op {
             Self::Tree(op) => return op.read_only(),
             Self::Package(op) => return op.read_only(),
             Self::Container(op) => return op.read_only(),
+            Self::Pods(op) => return op.read_only(),
             _ => {}
         }
         matches!(
@@ -443,12 +446,16 @@ impl Op {
             Self::Tree(op) => return op.deadline(),
             Self::Package(op) => return op.deadline(),
             Self::Container(op) => return op.deadline(),
+            Self::Pods(op) => return op.deadline(),
             _ => {}
         }
         Duration::from_secs(match self {
             Self::Systemctl { .. } | Self::FirewallOff | Self::OpenPorts { .. } | Self::ClosePorts { .. } => 120,
-            Self::BackupTrees { .. } | Self::SnapshotSave { .. } | Self::SnapshotTrial { .. } => 600,
-            Self::ReceiveFile { .. } | Self::RehearsalEtcd { .. } => 600,
+            Self::BackupTrees { .. }
+            | Self::SnapshotSave { .. }
+            | Self::SnapshotTrial { .. }
+            | Self::ReceiveFile { .. }
+            | Self::RehearsalEtcd { .. } => 600,
             Self::FollowLog { .. } => 24 * 3600,
             op if op.read_only() => 20,
             _ => 60,
@@ -493,6 +500,7 @@ impl Op {
             Self::Tree(op) => op.summary(),
             Self::Package(op) => op.summary(),
             Self::Container(op) => op.summary(),
+            Self::Pods(op) => op.summary(),
             Self::RehearsalEtcd { peer_url, .. } => format!("lone rehearsal etcd on {peer_url}"),
         }
     }

@@ -26,6 +26,7 @@ pub const NOT_THERE: u32 = 44;
 pub fn render(op: &Op) -> Rendered {
     let stdin = match op {
         Op::WriteFile { content, .. } => Some(SecretBytes::new(content.bytes().to_vec())),
+        Op::Container(op) => op.stdin(),
         _ => None,
     };
     Rendered { script: script(op), stdin }
@@ -64,10 +65,14 @@ fn script(op: &Op) -> String {
         Op::UnitLog { unit, lines } => {
             format!("journalctl -u {}.service -n {lines} --no-pager -o short-iso 2>/dev/null", q(unit))
         }
-        Op::FollowLog { unit, lines } => until_stdin_closes(&format!(
-            "journalctl -u {}.service -n {lines} -f --no-pager -o short-iso-precise 2>/dev/null",
-            q(unit)
-        )),
+        // systemd before 234 (CentOS 7) has no precise stamps.
+        Op::FollowLog { unit, lines } => format!(
+            "o=short-iso-precise\njournalctl -n 0 -o $o </dev/null >/dev/null 2>&1 || o=short-iso\n{}",
+            until_stdin_closes(&format!(
+                "journalctl -u {}.service -n {lines} -f --no-pager -o $o 2>/dev/null",
+                q(unit)
+            ))
+        ),
         Op::EtcdVersion { bin } => {
             format!("[ -x {b} ] || exit {NOT_THERE}\n{b} --version", b = qp(&bin.join("etcd")))
         }
@@ -113,6 +118,7 @@ fn script(op: &Op) -> String {
         Op::Tree(op) => op.script(),
         Op::Package(op) => op.script(),
         Op::Container(op) => op.script(),
+        Op::Pods(op) => op.script(),
     }
 }
 
@@ -158,13 +164,13 @@ fn restore_file(path: &Path, backup: &Path) -> String {
 }
 
 /// Two components at least: `/var/lib/etcd`, never `/var`.
-fn deep_enough(path: &Path) -> bool {
+pub(super) fn deep_enough(path: &Path) -> bool {
     path.is_absolute()
         && path.components().count() >= 3
         && !path.components().any(|c| matches!(c, std::path::Component::ParentDir))
 }
 
-fn refuse(path: &Path) -> String {
+pub(super) fn refuse(path: &Path) -> String {
     format!("echo 'refused: '{} >&2\nexit 1", qp(path))
 }
 
@@ -276,8 +282,9 @@ fn rehearsal(op: &Op) -> String {
     if !deep_enough(scratch) {
         return refuse(scratch);
     }
+    // When the channel is gone, bash's own word of the etcd that was ended must not end bash before it has cleared away.
     format!(
-        "umask 077\ns={s}\nrm -rf -- \"$s\"\nmkdir -p -- \"$s\" && chown {u} -- \"$s\" || exit 1\nexec 3<&0\nrunuser -u {u} -- {etcd} --name banister-rehearsal --data-dir \"$s/data\" \\\n  --listen-peer-urls {pu} --initial-advertise-peer-urls {pu} --listen-client-urls {cu} --advertise-client-urls {cu} \\\n  --initial-cluster banister-rehearsal={pu} --initial-cluster-token \"banister-rehearsal-$$\" --initial-cluster-state new \\\n  --client-cert-auth --trusted-ca-file {ca} --cert-file {sc} --key-file {sk} \\\n  --peer-client-cert-auth --peer-trusted-ca-file {ca} --peer-cert-file {pc} --peer-key-file {pk} \\\n  </dev/null >\"$s/log\" 2>&1 3<&- & p=$!\n(cat <&3 >/dev/null; kill $p) >/dev/null 2>&1 & g=$!\nwait $p; r=$?\nkill $g 2>/dev/null\ntail -n 20 \"$s/log\" >&2\nrm -rf -- \"$s\"\nexit $r",
+        "umask 077\ntrap '' PIPE\ns={s}\nrm -rf -- \"$s\"\nmkdir -p -- \"$s\" && chown {u} -- \"$s\" || exit 1\nexec 3<&0\nrunuser -u {u} -- {etcd} --name banister-rehearsal --data-dir \"$s/data\" \\\n  --listen-peer-urls {pu} --initial-advertise-peer-urls {pu} --listen-client-urls {cu} --advertise-client-urls {cu} \\\n  --initial-cluster banister-rehearsal={pu} --initial-cluster-token \"banister-rehearsal-$$\" --initial-cluster-state new \\\n  --client-cert-auth --trusted-ca-file {ca} --cert-file {sc} --key-file {sk} \\\n  --peer-client-cert-auth --peer-trusted-ca-file {ca} --peer-cert-file {pc} --peer-key-file {pk} \\\n  </dev/null >\"$s/log\" 2>&1 3<&- & p=$!\n(cat <&3 >/dev/null; kill $p) >/dev/null 2>&1 & g=$!\nwait $p; r=$?\nkill $g 2>/dev/null\ntail -n 20 \"$s/log\" >&2\nrm -rf -- \"$s\"\nexit $r",
         s = qp(scratch),
         u = q(user),
         etcd = qp(&bin.join("etcd")),

@@ -147,10 +147,9 @@ impl Snapshot {
         let mut healthy: Vec<_> = seen.members.iter().filter(|m| m.healthy() && !m.learner).collect();
         healthy.sort_by_key(|m| Some(m.id) == leader);
         let revision = healthy.iter().filter_map(|m| m.status.as_ref().ok()).map(|s| s.revision).min().unwrap_or(0);
-        let named = healthy.iter().filter_map(|m| m.host.as_ref());
+        let mut named = healthy.iter().filter_map(|m| m.host.as_ref());
         let node = named
-            .filter_map(|h| self.cx.cluster.masters.iter().find(|m| &m.name == h))
-            .next()
+            .find_map(|h| self.cx.cluster.masters.iter().find(|m| &m.name == h))
             .ok_or_else(|| ActError::NotProven("no original is a healthy voter; repair etcd first".into()))?;
         Ok((node.clone(), revision))
     }

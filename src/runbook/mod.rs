@@ -59,7 +59,7 @@ pub fn steps(cx: &Arc<Ctx>) -> Vec<SharedStep> {
 }
 
 /// The last chapter that [`steps`] covers.
-pub const LAST_CHAPTER: Chapter = Chapter::Etcd;
+pub const LAST_CHAPTER: Chapter = Chapter::Workers;
 
 /// A kind of step as the program knows it, with its chapter, from a journal's word.
 pub fn kind(word: &str) -> Option<(&'static str, Chapter)> {

@@ -6,6 +6,7 @@
 
 use std::{
     io::{self, Stdout},
+    mem::ManuallyDrop,
     panic::PanicHookInfo,
     sync::atomic::{AtomicBool, Ordering},
     thread::{self, ThreadId},
@@ -19,8 +20,9 @@ use crossterm::{
 };
 use ratatui::{Terminal, backend::CrosstermBackend};
 
-/// The terminal the wizard draws on.
-pub type Screen = Terminal<CrosstermBackend<Stdout>>;
+/// The terminal the wizard draws on. Never dropped: ratatui's own drop complains on standard error when the cursor can't
+/// be shown, and where the terminal has gone away that complaint is a panic. [`Guard`] shows the cursor.
+pub type Screen = ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>;
 
 /// Whether the terminal is ours now.
 static ENTERED: AtomicBool = AtomicBool::new(false);
@@ -47,7 +49,7 @@ impl Guard {
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide)?;
         let screen = Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        Ok((guard, screen))
+        Ok((guard, ManuallyDrop::new(screen)))
     }
 }
 

@@ -1,5 +1,11 @@
 //! Pollers for the live panels.
 
+mod logs;
+mod served;
+
+pub use logs::{LogLine, LogMsg, Source, logs};
+pub use served::{Clients, PortSeen, SERVED_EVERY, ServedCert, served};
+
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc::UnboundedSender;

@@ -43,7 +43,7 @@ impl Lab {
     pub fn up(etcd: &str) -> Self {
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
         say(format!("lab up, etcd {etcd}"));
-        lab(["up", "--etcd", etcd, "--workers", "1"]);
+        must(&mut lab_command(["up", "--etcd", etcd, "--workers", "1"]));
         let env = environment();
         let hosts = |key: &str| -> Vec<Host> {
             let names = env[key].split_whitespace();
@@ -89,20 +89,25 @@ impl Lab {
 
     /// The same, whatever comes of it.
     pub fn try_on(&self, host: &str, line: &str) -> Output {
-        run(lab_command(["exec", host, "bash", "-c", line]))
+        run(self.command(["exec", host, "bash", "-c", line]))
     }
 
     /// `tests/lab/lab` with these arguments, which must succeed.
-    #[expect(clippy::unused_self, reason = "only while a lab is up")]
     pub fn lab<const N: usize>(&self, arguments: [&str; N]) -> String {
-        lab(arguments)
+        text(&must(&mut self.command(arguments)))
+    }
+
+    fn command<const N: usize>(&self, arguments: [&str; N]) -> Command {
+        let mut command = lab_command(["--state"]);
+        command.arg(self.state()).args(arguments);
+        command
     }
 
     /// Names of the members as the real etcdctl lists them, sorted, and how many of them are learners. A member that never
     /// started has no name: its peer URL stands for it.
     pub fn members(&self) -> (Vec<String>, usize) {
         let list: serde_json::Value =
-            serde_json::from_str(&lab(["etcdctl", "member", "list", "-w", "json"])).expect("etcdctl's JSON");
+            serde_json::from_str(&self.lab(["etcdctl", "member", "list", "-w", "json"])).expect("etcdctl's JSON");
         let members = list["members"].as_array().expect("members");
         let name = |m: &serde_json::Value| {
             let name = m["name"].as_str().unwrap_or_default();
@@ -129,10 +134,6 @@ fn lab_command<const N: usize>(arguments: [&str; N]) -> Command {
     let mut command = Command::new(script());
     command.args(arguments).stdin(Stdio::null());
     command
-}
-
-fn lab<const N: usize>(arguments: [&str; N]) -> String {
-    text(&must(&mut lab_command(arguments)))
 }
 
 fn run(mut command: Command) -> Output {

@@ -29,11 +29,10 @@ enum Wants {
 
 fn wants(screen: &str) -> Wants {
     let title = screen.lines().find_map(|l| l.split_once("May this run? ")).map(|(_, after)| after);
-    let title = title.map(|t| t.trim_matches(['─', '┐', ' ']).to_owned()).unwrap_or_default();
-    if let Some((_, after)) = screen.split_once("│ Type ") {
-        if let Some((word, _)) = after.split_once(" and press Enter:") {
-            return Wants::Typed(title, word.trim().to_owned());
-        }
+    let title = title.and_then(|t| t.split(" ─").next()).unwrap_or_default().trim().to_owned();
+    let typed = screen.split_once("│ Type ").and_then(|(_, after)| after.split_once(" and press Enter:"));
+    if let Some((word, _)) = typed {
+        return Wants::Typed(title, word.trim().to_owned());
     }
     if screen.contains("y yes, run it") && !title.is_empty() {
         return Wants::Yes(title);
@@ -47,7 +46,7 @@ fn answer_all(terminal: &Terminal) -> (usize, usize) {
     let (mut yes, mut names) = (0, 0);
     let mut asked = (Wants::Patience, Instant::now());
     let mut looked = false;
-    wait_for("the end of the run", Duration::from_secs(240), || {
+    wait_for("the end of the run", Duration::from_mins(4), || {
         let screen = terminal.screen();
         let now = wants(&screen);
         if now != asked.0 {
@@ -119,8 +118,8 @@ fn the_wizard_grows_it_by_keys_alone_and_gives_the_terminal_back() {
     let modes = terminal.modes();
 
     let began = Instant::now();
-    terminal.types(&format!("clear; {BINARY} run {}; echo code=$?\n", lab.cluster_file().display()));
-    terminal.shows("Enter goes on to the steps", Duration::from_secs(60));
+    terminal.types(&format!("clear; {BINARY} run {} --through etcd; echo code=$?\n", lab.cluster_file().display()));
+    terminal.shows("Enter goes on to the steps", Duration::from_mins(1));
     terminal.presses("Enter");
     let (yes, names) = answer_all(&terminal);
     let took = began.elapsed();

@@ -55,6 +55,8 @@ pub fn assert_grown(lab: &Lab, written: &Written) {
         // Every private key of etcd, the kept old ones too, is nobody's but its owner's.
         let open = lab.on(&host.name, "find /etc/etcd /root/backup -name '*.key' -perm /077 2>/dev/null; true");
         assert_eq!(open, "", "{}: keys that others can read", host.name);
+        let scratch = lab.on(&host.name, "find /tmp /var/tmp -name '*banister*'");
+        assert_eq!(scratch, "", "{}: scratch files are left", host.name);
     }
     say(format!(
         "five voters, {} acknowledged writes on each, longest stall {} ms, {} writes tried again",

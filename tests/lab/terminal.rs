@@ -13,7 +13,9 @@ const SOCKET: &str = "banister-lab";
 const SESSION: &str = "wizard";
 
 /// A shell in a terminal; gone when dropped.
-pub struct Terminal;
+pub struct Terminal {
+    session: &'static str,
+}
 
 fn tmux(arguments: &[&str]) -> Command {
     let mut command = Command::new("tmux");
@@ -41,25 +43,22 @@ impl Terminal {
         said(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
         said(&["set-option", "-g", "status", "off"]);
         said(&["resize-window", "-t", SESSION, "-x", "80", "-y", "24"]);
-        Self
+        Self { session: SESSION }
     }
 
     /// Types characters.
-    #[expect(clippy::unused_self, reason = "only while the terminal is open")]
     pub fn types(&self, characters: &str) {
-        said(&["send-keys", "-t", SESSION, "-l", characters]);
+        said(&["send-keys", "-t", self.session, "-l", characters]);
     }
 
     /// Presses a key by tmux's name for it.
-    #[expect(clippy::unused_self, reason = "only while the terminal is open")]
     pub fn presses(&self, key: &str) {
-        said(&["send-keys", "-t", SESSION, key]);
+        said(&["send-keys", "-t", self.session, key]);
     }
 
     /// What is on the screen.
-    #[expect(clippy::unused_self, reason = "only while the terminal is open")]
     pub fn screen(&self) -> String {
-        said(&["capture-pane", "-p", "-t", SESSION])
+        said(&["capture-pane", "-p", "-t", self.session])
     }
 
     /// Waits until the screen shows that; the screen.
@@ -71,11 +70,10 @@ impl Terminal {
     }
 
     /// Alternate screen, cursor, mouse and keypad as the terminal has them now.
-    #[expect(clippy::unused_self, reason = "only while the terminal is open")]
     pub fn modes(&self) -> String {
         let format = "alternate #{alternate_on} cursor #{cursor_flag} keypad #{keypad_flag} cursor-keys #{keypad_cursor_flag} \
                       mouse #{mouse_any_flag} wrap #{wrap_flag} size #{pane_width}x#{pane_height}";
-        said(&["display-message", "-p", "-t", SESSION, format])
+        said(&["display-message", "-p", "-t", self.session, format])
     }
 }
 

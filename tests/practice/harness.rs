@@ -177,7 +177,7 @@ impl Desk {
     pub async fn run(&self, etcd: Arc<EtcdApi>, steps: &[SharedStep], stamp: &str, choice: Choice) -> Ran {
         let (events, mut arriving) = mpsc::unbounded_channel();
         let mut engine = self.engine(etcd, stamp, choice, events);
-        let (outcome, why) = engine.run(steps, Chapter::Workers).await;
+        let (outcome, why) = engine.run(steps, Chapter::Etcd).await;
         drop(engine);
         let mut all = Vec::new();
         while let Some(event) = arriving.recv().await {

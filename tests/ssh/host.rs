@@ -6,7 +6,7 @@ use std::{
     os::unix::{fs::PermissionsExt, process::ExitStatusExt},
     path::PathBuf,
     process::Stdio,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Character {
     /// Lines that hold the first run the second instead.
     pub(crate) table: Vec<(&'static str, String)>,
     pub(crate) forwards: bool,
+    /// How many session channels are refused, as by an sshd that has not cleared away the ones before.
+    pub(crate) full: std::sync::atomic::AtomicUsize,
     /// Body of a fake `sudo`.
     pub(crate) sudo: &'static str,
     /// Body of a fake `id`: tests may not be root.
@@ -47,6 +49,7 @@ impl Default for Character {
             question: None,
             table: Vec::new(),
             forwards: true,
+            full: 0.into(),
             sudo: "echo no sudo here >&2; exit 1",
             id: "echo 0",
         }
@@ -202,6 +205,11 @@ impl server::Handler for Sshd {
         reply: ChannelOpenHandle,
         _: &mut Session,
     ) -> Result<(), Self::Error> {
+        let full = &self.shared.character.full;
+        if full.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+            reply.reject(ChannelOpenFailure::ConnectFailed).await;
+            return Ok(());
+        }
         self.channels.insert(channel.id(), channel);
         reply.accept().await;
         Ok(())

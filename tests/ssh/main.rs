@@ -21,7 +21,9 @@ use std::{
 
 use async_trait::async_trait;
 use banister::{
-    cluster::{BinarySource, Cluster, EtcdLayout, FirewallChoice, HostName, KubeLayout, Node, Role, SshSettings},
+    cluster::{
+        BinarySource, Cluster, EtcdLayout, FirewallChoice, HostName, KubeLayout, Node, PackageChoice, Role, SshSettings,
+    },
     remote::{
         Asker, Op,
         ssh::{Environment, SshRemote},
@@ -94,6 +96,7 @@ impl Desk {
                 backup_dir: "/root/backup".into(),
                 firewall: FirewallChoice::default(),
                 binaries: BinarySource::default(),
+                packages: PackageChoice::default(),
                 set_hostname: true,
                 lifetime_days: None,
                 notices: Vec::new(),

@@ -27,6 +27,25 @@ async fn output_and_status_come_back_as_they_were() {
 }
 
 #[tokio::test]
+async fn a_busy_sshd_that_refuses_a_channel_is_asked_again() {
+    let (_desk, host, m1, remote) = one_host(|c| {
+        c.table = vec![("/t/once", "echo once".into())];
+        c.full = 5.into();
+    })
+    .await;
+    assert_eq!(run_ok(&remote, &m1, &marked("/t/once")).await.unwrap().text(), "once\n");
+    let lines = host.seen.lines.lock().unwrap();
+    assert_eq!(lines.iter().filter(|l| l.contains("/t/once")).count(), 1, "{lines:?}");
+}
+
+#[tokio::test]
+async fn an_sshd_that_goes_on_refusing_channels_is_told_of_with_the_setting_to_look_at() {
+    let (_desk, _host, m1, remote) = one_host(|c| c.full = usize::MAX.into()).await;
+    let e = run_ok(&remote, &m1, &marked("/t/never")).await.unwrap_err();
+    assert!(e.to_string().contains("MaxSessions"), "{e}");
+}
+
+#[tokio::test]
 async fn output_after_the_exit_status_is_waited_for() {
     let late = "(sleep 1; echo late) & echo early";
     let (_desk, _host, m1, remote) = one_host(|c| c.table = vec![("/t/late", late.into())]).await;

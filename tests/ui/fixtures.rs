@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use banister::{
     cluster::{
-        BinarySource, Cluster, EtcdLayout, FirewallChoice, HostName, KubeLayout, Node, Notice, Role, SshSettings,
-        Voters,
+        BinarySource, Cluster, EtcdLayout, FirewallChoice, HostName, KubeLayout, Node, Notice, PackageChoice, Role,
+        SshSettings, Voters,
     },
     engine::{
         Chapter, Event, PlanView, Risk, StepId,
@@ -118,6 +118,7 @@ pub fn cluster() -> Cluster {
         backup_dir: "/root/backup".into(),
         firewall: FirewallChoice::Off,
         binaries: BinarySource::Original,
+        packages: PackageChoice::default(),
         set_hostname: true,
         lifetime_days: None,
         notices: vec![Notice {

@@ -11,7 +11,7 @@ use super::{
 use crate::cluster::{Cluster, Role, SshSettings};
 
 /// The keys at the top of the file.
-pub(super) const TOP: [&str; 11] = [
+pub(super) const TOP: [&str; 12] = [
     "cluster",
     "domain",
     "ssh",
@@ -22,6 +22,7 @@ pub(super) const TOP: [&str; 11] = [
     "firewall",
     "set_hostname",
     "binaries",
+    "packages",
     "certificates",
 ];
 
@@ -51,6 +52,7 @@ pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &
     let firewall = fields.checked(&mut reader, "firewall", check::firewall);
     let set_hostname = fields.checked(&mut reader, "set_hostname", check::boolean);
     let binaries = layout::binaries(&mut reader, &mut fields);
+    let packages = fields.checked(&mut reader, "packages", check::packages);
     let certificates_block = fields.take_block("certificates");
     let lifetime = layout::lifetime(&mut reader, certificates_block);
 
@@ -79,6 +81,7 @@ pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &
         backup_dir: layout.backup_dir,
         firewall: firewall.map(|s| s.value).unwrap_or_default(),
         binaries,
+        packages: packages.map(|s| s.value).unwrap_or_default(),
         set_hostname: set_hostname.is_none_or(|s| s.value),
         lifetime_days: lifetime.map(|s| s.value),
         notices,

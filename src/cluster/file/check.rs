@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::quoted;
-use crate::cluster::{FirewallChoice, HostName};
+use crate::cluster::{FirewallChoice, HostName, PackageChoice};
 
 /// Why a value will not do, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,6 +209,20 @@ pub(super) fn firewall(text: &str) -> Checked<FirewallChoice> {
     }
 }
 
+/// Where docker, kubelet and kubectl come from.
+pub(super) fn packages(text: &str) -> Checked<PackageChoice> {
+    match text.to_ascii_lowercase().as_str() {
+        "auto" => Ok(PackageChoice::Auto),
+        "repository" => Ok(PackageChoice::Repository),
+        "copy" => Ok(PackageChoice::Copy),
+        "present" => Ok(PackageChoice::Present),
+        _ => wrong(
+            "which is not one of the choices",
+            "write `auto`, `repository` (the package manager), `copy` (from an original) or `present` (already there)",
+        ),
+    }
+}
+
 /// A login name.
 pub(super) fn login(text: &str) -> Checked<String> {
     if let Some((user, host)) = text.split_once('@') {
@@ -307,6 +321,14 @@ pub(super) fn container(text: &str) -> Checked<String> {
         return Ok(text.to_owned());
     }
     wrong("which is not a container's name", "write it as `docker ps` shows it")
+}
+
+/// The name of an object in Kubernetes: a DNS subdomain.
+pub(super) fn object_name(text: &str) -> Checked<String> {
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        return Ok(text.to_owned());
+    }
+    wrong("which is not the name of a Kubernetes object", "write it as `kubectl get` shows it")
 }
 
 /// An absolute path on the hosts. It ends up in unit files and in `ETCD_OPTS`, which systemd splits at blanks and expands

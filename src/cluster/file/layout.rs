@@ -12,7 +12,7 @@ use crate::cluster::{BinarySource, EtcdLayout, KubeLayout};
 const LAYOUT: [&str; 3] = ["backup_dir", "etcd", "kubernetes"];
 pub(super) const ETCD: [&str; 10] =
     ["unit", "unit_file", "dir", "config", "pki", "data", "bin", "user", "client_port", "peer_port"];
-pub(super) const KUBERNETES: [&str; 9] = [
+pub(super) const KUBERNETES: [&str; 10] = [
     "dir",
     "manifests",
     "pki",
@@ -22,7 +22,9 @@ pub(super) const KUBERNETES: [&str; 9] = [
     "api_port",
     "nginx_conf",
     "nginx_container",
+    "calico",
 ];
+pub(super) const CALICO: [&str; 5] = ["namespace", "secret", "configmap", "daemonset", "manifest"];
 pub(super) const BINARIES: [&str; 2] = ["tarball", "sha256"];
 const CERTIFICATES: [&str; 1] = ["lifetime_days"];
 
@@ -106,13 +108,15 @@ fn etcd_layout(reader: &mut Reader<'_>, value: Option<Value>, lines: &mut BTreeM
 }
 
 fn kube_layout(reader: &mut Reader<'_>, value: Option<Value>, lines: &mut BTreeMap<String, usize>) -> KubeLayout {
-    let fields = open(reader, value, "layout.kubernetes", &KUBERNETES);
+    let mut fields = open(reader, value, "layout.kubernetes", &KUBERNETES);
+    let calico = fields.take_block("calico");
     let mut section = Section { reader, fields, place: "layout.kubernetes", lines };
     let mut kube = KubeLayout::default();
     if let Some(dir) = section.given("dir", check::own_dir) {
         kube.manifests = dir.join("manifests");
         kube.pki = dir.join("pki");
         kube.admin_conf = dir.join("admin.conf");
+        kube.calico.manifest = dir.join("addon/calico.yaml");
         kube.dir = dir;
     }
     section.set(&mut kube.manifests, "manifests", check::own_dir);
@@ -123,6 +127,13 @@ fn kube_layout(reader: &mut Reader<'_>, value: Option<Value>, lines: &mut BTreeM
     section.set(&mut kube.api_port, "api_port", check::port);
     section.set(&mut kube.nginx_conf, "nginx_conf", check::host_path);
     section.set(&mut kube.nginx_container, "nginx_container", check::container);
+    let fields = open(reader, calico, "layout.kubernetes.calico", &CALICO);
+    let mut section = Section { reader, fields, place: "layout.kubernetes.calico", lines };
+    section.set(&mut kube.calico.namespace, "namespace", check::object_name);
+    section.set(&mut kube.calico.secret, "secret", check::object_name);
+    section.set(&mut kube.calico.configmap, "configmap", check::object_name);
+    section.set(&mut kube.calico.daemonset, "daemonset", check::object_name);
+    section.set(&mut kube.calico.manifest, "manifest", check::host_path);
     kube
 }
 

@@ -133,6 +133,20 @@ fn what_is_given_itself_wins_over_what_follows_from_the_directory() {
 }
 
 #[test]
+fn calicos_objects_may_be_called_otherwise() {
+    let calico = |keys: &str| format!("layout: {{ kubernetes: {{ dir: /opt/k8s, calico: {{ {keys} }} }} }}\n");
+    let cluster = with(&calico("namespace: calico-system, secret: etcd-certs"));
+    let found = cluster.kube.calico;
+    assert_eq!((found.namespace.as_str(), found.secret.as_str()), ("calico-system", "etcd-certs"));
+    assert_eq!((found.configmap.as_str(), found.daemonset.as_str()), ("calico-config", "calico-node"));
+    assert_eq!(found.manifest, Path::new("/opt/k8s/addon/calico.yaml"));
+    insta::assert_snapshot!(refusal(&calico("secret: ../x, demonset: a")), @"
+    cluster.yaml:9: unknown key `demonset` in `layout.kubernetes.calico`; did you mean `daemonset`?
+    cluster.yaml:9: `layout.kubernetes.calico.secret` is `../x`, which is not the name of a Kubernetes object; write it as `kubectl get` shows it
+    ");
+}
+
+#[test]
 fn a_file_full_of_mistakes_is_reported_whole() {
     let report = errors(
         "\
@@ -200,8 +214,8 @@ fn files_that_are_no_cluster_file_at_all() {
     insta::assert_snapshot!(errors(""), @"cluster.yaml: the file is empty; start from the sample in the README");
     insta::assert_snapshot!(errors("# nothing yet\n"), @"cluster.yaml: the file is empty; start from the sample in the README");
     insta::assert_snapshot!(errors("---\n~\n"), @"cluster.yaml: the file is empty; start from the sample in the README");
-    insta::assert_snapshot!(errors("- a\n- b\n"), @"cluster.yaml:1: the file must be a mapping, not a list; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, certificates");
-    insta::assert_snapshot!(errors("just text\n"), @"cluster.yaml:1: the file must be a mapping, not a single value; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, certificates");
+    insta::assert_snapshot!(errors("- a\n- b\n"), @"cluster.yaml:1: the file must be a mapping, not a list; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, certificates");
+    insta::assert_snapshot!(errors("just text\n"), @"cluster.yaml:1: the file must be a mapping, not a single value; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, certificates");
     insta::assert_snapshot!(errors("---\na: 1\n---\nb: 2\n"), @"cluster.yaml:3: a second document begins here; keep one cluster a file, without `---` in it");
     insta::assert_snapshot!(errors("cluster: prod\nmasters: []\njoin:\n"), @"
     cluster.yaml:2: `masters` has no hosts; list the masters the cluster has now, `- { name: …, address: … }` each
@@ -471,7 +485,8 @@ fn the_readme_names_every_key() {
         .chain(&super::hosts::SSH)
         .map(|key| (*key).to_owned())
         .chain(super::layout::ETCD.iter().map(|key| format!("etcd.{key}")))
-        .chain(super::layout::KUBERNETES.iter().map(|key| format!("kubernetes.{key}")))
+        .chain(super::layout::KUBERNETES.iter().filter(|key| **key != "calico").map(|key| format!("kubernetes.{key}")))
+        .chain(super::layout::CALICO.iter().map(|key| format!("kubernetes.calico.{key}")))
         .chain(super::layout::BINARIES.iter().map(|key| format!("binaries.{key}")))
         .chain(["backup_dir".to_owned(), "certificates.lifetime_days".to_owned()]);
     let missing: Vec<_> = keys

@@ -1,14 +1,18 @@
 //! What a plan is made of: acts that show themselves and run themselves, so that what is shown is what runs.
 
+pub mod apiserver;
 pub mod etcd;
 pub mod handshake;
 pub mod issue;
+pub mod kube;
+pub mod proxy;
 pub mod rehearse;
 pub mod run;
 pub mod snapshot;
+pub mod tree;
 mod undo;
 
-use std::{fmt, path::PathBuf, sync::Arc};
+use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -17,7 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::plan::Shown;
 use crate::{
     cluster::HostName,
-    remote::{RemoteError, SharedRemote, etcd::EtcdApi},
+    remote::{RemoteError, SharedRemote, etcd::EtcdApi, kube::KubeError, package::Manager},
     survey::Finding,
 };
 
@@ -35,6 +39,9 @@ pub enum ActError {
         /// Its words, and what to do.
         why: String,
     },
+    /// The Kubernetes API refused or did not answer.
+    #[error(transparent)]
+    Kube(#[from] KubeError),
     /// A file of the operator's machine could not be used.
     #[error("{}: {why}", path.display())]
     Local {
@@ -150,6 +157,24 @@ pub enum UndoAct {
         /// Which directory.
         path: PathBuf,
     },
+    /// Put a directory back that was replaced as a whole, or remove it where there was none.
+    RestoreTree {
+        /// Where.
+        host: String,
+        /// Which directory.
+        path: PathBuf,
+        /// Where its old self was kept.
+        kept: PathBuf,
+    },
+    /// Remove packages that were installed.
+    RemovePackages {
+        /// Where.
+        host: String,
+        /// By which package manager.
+        manager: Manager,
+        /// Their names.
+        packages: Vec<String>,
+    },
     /// The old hostname.
     SetHostname {
         /// Where.
@@ -202,5 +227,38 @@ pub enum UndoAct {
         name: String,
         /// Its peer URL, which says which one.
         peer_url: String,
+    },
+    /// What takes a step on Kubernetes back.
+    Kube(kube::KubeUndo),
+    /// Put an apiserver's manifest back and wait until the process is the old one's like again; nothing to wait for where
+    /// the manifest was never changed.
+    RestoreManifest {
+        /// Where.
+        host: String,
+        /// The manifest.
+        path: PathBuf,
+        /// Its backup.
+        backup: PathBuf,
+        /// The flags it had, with their values.
+        flags: Vec<(String, String)>,
+        /// The master's address.
+        address: IpAddr,
+        /// The apiserver's port.
+        port: u16,
+        /// The cluster's CA certificate there.
+        ca: PathBuf,
+        /// admin.conf there.
+        admin_conf: PathBuf,
+    },
+    /// Put a proxy's configuration back, and restart its container if that sees another file then.
+    RestoreProxy {
+        /// Where.
+        host: String,
+        /// The configuration.
+        path: PathBuf,
+        /// Its backup.
+        backup: PathBuf,
+        /// The container.
+        container: String,
     },
 }

@@ -153,6 +153,52 @@ impl Act for CopyFile {
     }
 }
 
+/// Files streamed between hosts, a few at a time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyFiles {
+    /// What they are, in a few words.
+    pub title: String,
+    /// The files; no two with the same target.
+    pub files: Vec<CopyFile>,
+}
+
+/// How many files are streamed at a time: each takes a session on both hosts.
+const COPIES: usize = 4;
+
+#[async_trait]
+impl Act for CopyFiles {
+    fn shown(&self) -> Shown {
+        let shown: Vec<_> = self.files.iter().map(Act::shown).collect();
+        Shown {
+            host: shown.first().and_then(|s| s.host.clone()),
+            title: format!("copy {}", self.title),
+            commands: shown.into_iter().map(|s| s.commands).collect::<Vec<_>>().join("\n"),
+        }
+    }
+
+    async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
+        use futures::StreamExt as _;
+        // Single files are small: what is told is how many are there, not their bytes.
+        let (quiet, _) = mpsc::unbounded_channel();
+        let (done, all) = (std::sync::atomic::AtomicU64::new(0), self.files.len() as u64);
+        let done = &done;
+        let copies = self.files.iter().map(|file| {
+            let own = ActCx { progress: quiet.clone(), ..cx.clone() };
+            async move {
+                let copied = file.act(&own).await;
+                if copied.is_ok() {
+                    let so_far = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                    cx.say(format!("{so_far} of {all}: {}", file.to_path.display()));
+                }
+                copied
+            }
+        });
+        let copies: Vec<_> = copies.collect();
+        // All are run to their end, so that a failure leaves none in the middle.
+        futures::stream::iter(copies).buffer_unordered(COPIES).collect::<Vec<_>>().await.into_iter().collect()
+    }
+}
+
 /// A file of the operator's machine (already in memory and checked) streamed to a host.
 #[derive(Debug, Clone)]
 pub struct SendFile {
@@ -292,11 +338,11 @@ fn local(path: &Path, error: &std::io::Error) -> ActError {
 }
 
 /// Counts what is written through it.
-struct Counted<W> {
-    inner: W,
-    done: u64,
-    total: Option<u64>,
-    progress: UnboundedSender<ActProgress>,
+pub(super) struct Counted<W> {
+    pub(super) inner: W,
+    pub(super) done: u64,
+    pub(super) total: Option<u64>,
+    pub(super) progress: UnboundedSender<ActProgress>,
 }
 
 impl<W: AsyncWrite + Unpin> AsyncWrite for Counted<W> {

@@ -15,7 +15,7 @@ use russh::{
 };
 use tokio::{
     sync::{Mutex, OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use crate::remote::RemoteError;
@@ -29,6 +29,10 @@ use super::{
 const EXECS: usize = 8;
 /// Most time a host may take to open a channel.
 pub(super) const OPEN: Duration = Duration::from_secs(5);
+/// Most time a host is given to clear away channels that have ended.
+const FREES: Duration = Duration::from_secs(5);
+/// How long between two tries meanwhile.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 
 /// A logged-in connection.
 pub(super) struct Session {
@@ -81,8 +85,19 @@ impl Session {
     }
 
     /// Opens a channel to run something in.
+    ///
+    /// A busy sshd counts what has ended until it has cleared it away, and refuses one too many meanwhile. Nothing was begun
+    /// by that, so it is asked again, for at most [`FREES`].
     pub async fn open_exec(&self) -> Result<Channel<Msg>, NotOpened> {
-        self.opened(timeout(OPEN, self.handle.channel_open_session()).await).await
+        let began = Instant::now();
+        loop {
+            match self.opened(timeout(OPEN, self.handle.channel_open_session()).await).await {
+                Err(NotOpened::Refused(ChannelOpenFailure::ConnectFailed, _)) if began.elapsed() < FREES => {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Opens a byte stream from the host to somewhere; `limit` bytes may wait unread.

@@ -1,11 +1,12 @@
-//! One HTTPS GET, for a health answer or a version.
+//! Small HTTPS requests: a health answer, a version, a call of the Kubernetes API.
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
+pub use hyper::Method;
 use hyper::{
     Request,
     client::conn::http1,
-    header::{AUTHORIZATION, CONNECTION, HOST, HeaderValue, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
@@ -29,11 +30,37 @@ pub struct Get<'a> {
     pub bearer: Option<&'a SecretBytes>,
 }
 
+/// What is sent with a request. The bytes may be secret: they are never shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Body<'a> {
+    /// Such as `application/merge-patch+json`.
+    pub content_type: &'static str,
+    /// The bytes.
+    pub bytes: &'a SecretBytes,
+}
+
+/// A request of any method, answered in JSON where the server can.
+#[derive(Debug, Clone)]
+pub struct Send<'a> {
+    /// Where to, and with which token.
+    pub to: Get<'a>,
+    /// `GET`, `PUT`, `PATCH`, `POST` or `DELETE`.
+    pub method: Method,
+    /// What is sent with it.
+    pub body: Option<Body<'a>>,
+}
+
 impl TlsClient {
     /// Gets a path; the status and the body, at most 8 MiB, hostile until cleaned.
     pub async fn https_get(&self, stream: BoxStream, get: &Get<'_>) -> Result<(u16, Bytes), TlsError> {
-        let request = request(get)?;
-        let (mut tls, _, asked) = self.open(stream, &get.server_name, &[b"http/1.1"]).await?;
+        self.https_send(stream, &Send { to: get.clone(), method: Method::GET, body: None }).await
+    }
+
+    /// Sends a request; the status and the body, at most 8 MiB, hostile until cleaned. After an error other than a
+    /// refusal the outcome of a changing method is unknown.
+    pub async fn https_send(&self, stream: BoxStream, send: &Send<'_>) -> Result<(u16, Bytes), TlsError> {
+        let request = request(send)?;
+        let (mut tls, _, asked) = self.open(stream, &send.to.server_name, &[b"http/1.1"]).await?;
         // A refusal that crosses our request on the wire would be lost: the write fails first. So it is waited for.
         if asked && let ClientAuth::Refused(alert) = settled(&mut tls).await {
             return Err(TlsError::Refused { alert });
@@ -45,17 +72,24 @@ impl TlsClient {
     }
 }
 
-fn request(get: &Get<'_>) -> Result<Request<Empty<Bytes>>, TlsError> {
+fn request(send: &Send<'_>) -> Result<Request<Full<Bytes>>, TlsError> {
     let bad = |what: &str| TlsError::Http {
         why: format!("{what} cannot be put into a request; check it for stray characters"),
     };
-    let mut request = Request::get(get.path)
-        .header(HOST, get.host)
+    let content = send.body.map(|b| Bytes::copy_from_slice(b.bytes.expose())).unwrap_or_default();
+    let mut request = Request::builder()
+        .method(send.method.clone())
+        .uri(send.to.path)
+        .header(HOST, send.to.host)
         .header(CONNECTION, "close")
+        .header(ACCEPT, "application/json, */*")
         .header(USER_AGENT, concat!("banister/", env!("CARGO_PKG_VERSION")))
-        .body(Empty::new())
+        .body(Full::new(content))
         .map_err(|_| bad("the path or the host"))?;
-    if let Some(token) = get.bearer {
+    if let Some(body) = send.body {
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
+    }
+    if let Some(token) = send.to.bearer {
         let line = [b"Bearer ", token.expose().trim_ascii()].concat();
         let mut value = HeaderValue::from_bytes(&line).map_err(|_| bad("the token"))?;
         value.set_sensitive(true);
@@ -64,7 +98,7 @@ fn request(get: &Get<'_>) -> Result<Request<Empty<Bytes>>, TlsError> {
     Ok(request)
 }
 
-async fn exchange<I>(io: I, request: Request<Empty<Bytes>>) -> Result<(u16, Bytes), TlsError>
+async fn exchange<I>(io: I, request: Request<Full<Bytes>>) -> Result<(u16, Bytes), TlsError>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
 {

@@ -25,7 +25,7 @@ pub(crate) mod testing;
 mod tests;
 mod verify;
 
-pub use http::Get;
+pub use http::{Body, Get, Method, Send};
 pub use probe::{ClientAuth, Served};
 pub use verify::Problem;
 

@@ -1,6 +1,13 @@
 //! Pure edits: text in, text out, everything else untouched.
 
 pub mod etcd_conf;
+pub mod joiner;
+pub mod kubeconfig;
+pub mod kubelet_env;
+pub mod manifest;
+pub mod nginx_conf;
+pub mod openssl_conf;
+mod structured;
 
 /// Why a file can't be edited. The caller adds host and path.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
@@ -16,6 +23,15 @@ pub enum EditError {
         /// The lines.
         lines: String,
     },
+    /// It can't be parsed.
+    #[error("is neither JSON nor YAML: {0}; mend it by hand, then run again")]
+    Unreadable(String),
+    /// What is to change was understood, but where it stands in the text can't be told for sure.
+    #[error("has {0} in a form that can't be edited in place; change it by hand, then run again")]
+    Elusive(String),
+    /// An entry that has to be there is not.
+    #[error("has no {0}; add it by hand as on the other masters, then run again")]
+    MissingEntry(String),
     /// A mention of the source host would be carried over.
     #[error(
         "line {line} still says {needle}: `{text}`; it is not known what that is for: change it on the source, or copy the file by hand, then run again"
@@ -27,5 +43,13 @@ pub enum EditError {
         needle: String,
         /// The line.
         text: String,
+    },
+    /// Something that can't be edited without guessing.
+    #[error("line {line}: {why}; then run again")]
+    Unclear {
+        /// One-based line.
+        line: usize,
+        /// What is unclear, and what to do by hand.
+        why: String,
     },
 }

@@ -1,7 +1,7 @@
 //! An original's certificates: the same keys, the joiners' addresses added, etcd not restarted.
 
 use std::{
-    path::PathBuf,
+    path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -65,7 +65,7 @@ impl Reissue {
     }
 
     /// An original that has a certificate for the same key with all the names already: then this one gets the same.
-    async fn twin(&self, lacking: &Lacking, path: &PathBuf) -> Result<Option<&Node>, ActError> {
+    async fn twin(&self, lacking: &Lacking, path: &Path) -> Result<Option<&Node>, ActError> {
         for other in self.cx.cluster.masters.iter().filter(|m| m.name != self.node.name) {
             let theirs = self.cx.cert(&other.name, path).await?;
             let fits = theirs.key_fingerprint == lacking.now.key_fingerprint
@@ -201,7 +201,7 @@ impl Step for Reissue {
                 unit: etcd.unit.clone(),
                 peer_url: self.cx.cluster.peer_url(&self.node),
                 want: Want::HealthyVoter,
-                deadline: Duration::from_secs(120),
+                deadline: Duration::from_mins(2),
             }));
         }
         let risk = if restart { Risk::Disruptive } else { Risk::Reversible };

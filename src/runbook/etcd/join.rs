@@ -28,7 +28,7 @@ use crate::{
 const KIND: &str = "etcd.join";
 
 /// Most time for a joiner to fetch the database and catch up.
-const CATCH_UP: Duration = Duration::from_secs(600);
+const CATCH_UP: Duration = Duration::from_mins(10);
 
 pub(super) struct Join {
     cx: Arc<Ctx>,

@@ -1,6 +1,9 @@
 //! A joiner's certificates: the originals' own pair where they share one, else a fresh pair from the same CA.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 
@@ -104,19 +107,19 @@ impl JoinerCerts {
         Owner::both(&self.cx.cluster.etcd.user)
     }
 
-    fn copy(&self, path: PathBuf, state: &FileState, secret: bool) -> Box<dyn Act> {
+    fn copy(&self, path: &Path, state: &FileState, secret: bool) -> Box<dyn Act> {
         let mode = if secret { 0o600 } else { state.mode };
         Box::new(CopyFile {
             from: self.cx.source().name.clone(),
-            from_path: path.clone(),
+            from_path: path.to_owned(),
             secret,
             size: state.size,
             to: self.node.name.clone(),
-            to_path: path.clone(),
+            to_path: path.to_owned(),
             mode,
             owner: self.owner(),
             sha256: state.sha256.clone().unwrap_or_default(),
-            backup: Some(self.cx.kept(KIND, &path)),
+            backup: Some(self.cx.kept(KIND, path)),
         })
     }
 
@@ -139,8 +142,8 @@ impl JoinerCerts {
         let mut notes = vec![format!("{}; {}", template.subject, template.key_type)];
         if self.shared(pair) {
             notes.push(format!("the pair all originals share, from {source}"));
-            plan.acts.push(self.copy(key.clone(), &states[1], true));
-            plan.acts.push(self.copy(cert.clone(), &states[0], false));
+            plan.acts.push(self.copy(&key, &states[1], true));
+            plan.acts.push(self.copy(&cert, &states[0], false));
         } else {
             notes.push("a fresh key of the same type, signed by the same CA".into());
             plan.acts.push(Box::new(IssueCert {
@@ -210,7 +213,7 @@ impl Step for JoinerCerts {
         let states = self.cx.stat(source, vec![etcd.pki.clone(), etcd.ca()]).await?;
         let make = Op::MakeDir { path: etcd.pki.clone(), mode: states[0].mode, owner: self.owner() };
         let mut draft = Draft { acts: vec![RunOp::act(&self.node.name, make)], ..Draft::default() };
-        draft.acts.push(self.copy(etcd.ca(), &states[1], false));
+        draft.acts.push(self.copy(&etcd.ca(), &states[1], false));
         draft.undo.push(self.restore(etcd.ca()));
         for pair in EtcdPair::ALL {
             self.pair(pair, &mut draft).await?;

@@ -7,7 +7,7 @@ use crate::{
     cluster::{Cluster, HostName},
     engine::step::SharedStep,
     pki::San,
-    remote::etcd::Version,
+    remote::etcd::{Membership, Version},
 };
 
 mod certs;
@@ -43,7 +43,7 @@ pub(super) fn steps(cx: &Arc<Ctx>) -> Vec<SharedStep> {
 
 /// The lowest version any member runs, as the survey saw it.
 fn version(cx: &Ctx) -> Option<Version> {
-    cx.observed.etcd.as_ref().ok().and_then(|m| m.lowest_version())
+    cx.observed.etcd.as_ref().ok().and_then(Membership::lowest_version)
 }
 
 /// Whether every member knows learners. 3.3 silently adds a voter instead, so "not known" counts as no.
@@ -53,7 +53,7 @@ fn learners(cx: &Ctx) -> bool {
 
 /// The names every certificate is to have: its own, and every master's and joiner's address. Where a certificate names an
 /// original by host name, the joiners' names are added the same way.
-fn wanted_sans(cluster: &Cluster, old: &[San]) -> Vec<San> {
+pub(super) fn wanted_sans(cluster: &Cluster, old: &[San]) -> Vec<San> {
     let mut add: Vec<San> = cluster.all_masters().map(|n| San::Ip(n.address)).collect();
     let has = |name: &str| old.contains(&San::Dns(name.to_owned()));
     if cluster.masters.iter().any(|m| has(m.name.as_str())) {

@@ -67,17 +67,13 @@ impl Step for Promote {
         let before = self.cx.membership().await?.voters();
         let host = self.node.name.clone();
         let acts: Vec<Box<dyn Act>> = vec![
-            Box::new(MemberPromote {
-                host: host.clone(),
-                peer_url: self.peer_url(),
-                deadline: Duration::from_secs(120),
-            }),
+            Box::new(MemberPromote { host: host.clone(), peer_url: self.peer_url(), deadline: Duration::from_mins(2) }),
             Box::new(WaitMember {
                 host: host.clone(),
                 unit: self.cx.cluster.etcd.unit.clone(),
                 peer_url: self.peer_url(),
                 want: Want::HealthyVoter,
-                deadline: Duration::from_secs(60),
+                deadline: Duration::from_mins(1),
             }),
         ];
         // A vote can't be taken back by itself: the way back is the join's, which removes the member.

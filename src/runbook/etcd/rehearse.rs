@@ -10,6 +10,7 @@ use crate::{
         Chapter, Plan, Probe, Risk, Step, StepId,
         act::{Act, ActError, rehearse::Rehearse},
     },
+    remote::etcd::Member,
     runbook::{Ctx, texts},
 };
 
@@ -64,7 +65,7 @@ impl Step for RehearseStep {
             .cluster
             .all_masters()
             .filter(|n| n.name != self.node.name)
-            .filter(|n| seen.by_peer_url(&self.cx.cluster.peer_url(n)).is_some_and(|m| m.started()))
+            .filter(|n| seen.by_peer_url(&self.cx.cluster.peer_url(n)).is_some_and(Member::started))
             .cloned()
             .collect();
         let act: Box<dyn Act> = Box::new(Rehearse {

@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use crate::{
     cluster::{
-        BinarySource, Cluster, EtcdLayout, EtcdPair, FirewallChoice, HostName, KubeLayout, Node, Role, SshSettings,
+        BinarySource, Cluster, EtcdLayout, EtcdPair, FirewallChoice, HostName, KubeLayout, Node, PackageChoice, Role,
+        SshSettings,
     },
     pki::{CertInfo, San},
     remote::{
@@ -45,6 +46,7 @@ pub fn cluster() -> Cluster {
         backup_dir: "/root/backup".into(),
         firewall: FirewallChoice::default(),
         binaries: BinarySource::default(),
+        packages: PackageChoice::default(),
         set_hostname: true,
         lifetime_days: None,
         notices: Vec::new(),

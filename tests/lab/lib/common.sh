@@ -67,6 +67,15 @@ dockerd_pid() {
 
 dockerd_answers() { in_docker version --format '{{.Server.Version}}' >/dev/null; }
 
+# What outlives this script must hold neither its lock nor one that a caller runs it under.
+close_inherited() {
+  local fd
+  for fd in "/proc/$BASHPID/fd/"*; do
+    fd=${fd##*/}
+    ((fd <= 2)) || eval "exec $fd>&-"
+  done
+}
+
 # A daemon of the lab's own: no bridge, no firewall rule and no forwarding on this machine; its networks are not routed anywhere.
 start_dockerd() {
   mkdir -p "$LAB_RUN" "$LAB_CACHE/docker"
@@ -77,10 +86,13 @@ start_dockerd() {
   fi
   say "starting dockerd"
   rm -f "$LAB_RUN/docker.pid"
-  PATH=$PATH:/usr/sbin:/sbin setsid --fork dockerd \
-    --data-root "$LAB_CACHE/docker" --exec-root "$LAB_RUN/exec" --pidfile "$LAB_RUN/docker.pid" \
-    --host "$DOCKER_HOST" --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
-    --userland-proxy=false </dev/null >"$LAB_RUN/dockerd.log" 2>&1 9>&-
+  (
+    close_inherited
+    PATH=$PATH:/usr/sbin:/sbin exec setsid --fork dockerd \
+      --data-root "$LAB_CACHE/docker" --exec-root "$LAB_RUN/exec" --pidfile "$LAB_RUN/docker.pid" \
+      --host "$DOCKER_HOST" --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
+      --userland-proxy=false </dev/null >"$LAB_RUN/dockerd.log" 2>&1
+  )
   wait_for 30 "the lab's dockerd" dockerd_answers || {
     tail -n 20 "$LAB_RUN/dockerd.log" >&2
     die "dockerd did not start; its log is $LAB_RUN/dockerd.log"

@@ -1,0 +1,76 @@
+//! What has to hold on a joiner before anything of Kubernetes is put there, looked at right before each step acts.
+
+use std::path::Path;
+
+use super::copied::KUBELET;
+use crate::{
+    cluster::Node,
+    engine::act::ActError,
+    remote::{Op, run_ok},
+    runbook::Ctx,
+    survey::{Finding, Severity},
+};
+
+/// Ports of a master: kubelet's, the controller-manager's, the scheduler's. The apiserver's is in the cluster file.
+const PORTS: [u16; 3] = [10250, 10257, 10259];
+
+/// Whether the joiner's kubelet runs, or is about to: systemd starts a failed one again and again.
+pub(super) async fn kubelet_runs(cx: &Ctx, node: &Node) -> Result<bool, ActError> {
+    let unit = cx.unit(&node.name, KUBELET).await?;
+    Ok(matches!(unit.active.as_str(), "active" | "activating" | "reloading"))
+}
+
+pub(super) fn block(node: &Node, what: String, why: &str, remedy: String) -> Finding {
+    Finding { severity: Severity::Block, host: Some(node.name.clone()), what, why: why.to_owned(), remedy }
+}
+
+/// kubelet must not run while its files change: it would start manifests half way.
+pub(super) async fn quiet(cx: &Ctx, node: &Node) -> Result<Vec<Finding>, ActError> {
+    if !kubelet_runs(cx, node).await? {
+        return Ok(Vec::new());
+    }
+    Ok(vec![block(
+        node,
+        format!("kubelet runs on {}", node.name),
+        "it would start whatever lies in the manifests directory while files are being replaced",
+        format!("stop it (`systemctl stop kubelet` on {}), then run again", node.name),
+    )])
+}
+
+/// Quiet, its ports free, and no swap that the originals do not have either. Nothing to say once kubelet runs.
+pub(super) async fn ready(cx: &Ctx, node: &Node) -> Result<Vec<Finding>, ActError> {
+    let mut findings = quiet(cx, node).await?;
+    if !findings.is_empty() {
+        return Ok(findings);
+    }
+    let ports = PORTS.into_iter().chain([cx.cluster.kube.api_port]).collect();
+    let op = Op::Facts { ports, space: Vec::new(), programs: Vec::new() };
+    let asked = std::time::SystemTime::now();
+    let out = run_ok(&*cx.remote, &node.name, &op).await?;
+    let facts = crate::survey::facts::parse(&out.text(), asked, std::time::SystemTime::now())
+        .map_err(|e| ActError::NotProven(format!("{}: {e}", node.name)))?;
+    for (port, program) in facts.listeners {
+        let by = if program.is_empty() { "something".to_owned() } else { program };
+        findings.push(block(
+            node,
+            format!("port {port} is taken by {by}"),
+            "a master's components listen there, and would not start",
+            format!("stop {by} on {}, such as the nginx-proxy of a host that was a worker", node.name),
+        ));
+    }
+    if swaps(cx, node).await? && !swaps(cx, cx.source()).await? {
+        findings.push(block(
+            node,
+            "swap is on".into(),
+            "kubelet refuses to start with swap unless told otherwise, and the originals have none",
+            format!("`swapoff -a` on {}, and take it out of /etc/fstab", node.name),
+        ));
+    }
+    Ok(findings)
+}
+
+async fn swaps(cx: &Ctx, node: &Node) -> Result<bool, ActError> {
+    // The first line is a heading.
+    let text = cx.read_text(&node.name, Path::new("/proc/swaps")).await?;
+    Ok(text.is_some_and(|t| t.lines().count() > 1))
+}
