@@ -25,6 +25,9 @@ pub(super) enum Command {
     Plan {
         /// The cluster file
         file: PathBuf,
+        /// Stop after this chapter
+        #[arg(long, value_name = "CHAPTER")]
+        through: Option<ChapterArg>,
     },
     /// Look at every host and at etcd; change nothing
     Survey {

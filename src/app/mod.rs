@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
 async fn dispatch(cli: Cli) -> u8 {
     let file = match &cli.command {
         Command::Run(args) => &args.file,
-        Command::Plan { file } | Command::Survey { file } => file,
+        Command::Plan { file, .. } | Command::Survey { file } => file,
         Command::Undo(args) => &args.file,
         Command::Report(args) => &args.file,
     };
@@ -67,7 +67,9 @@ async fn dispatch(cli: Cli) -> u8 {
             walk(cluster, Task::TakeBack, args.headless.then_some((args.approve, OnFailure::Stop))).await
         }
         Command::Report(args) => history::print(&cluster, &args).code(),
-        Command::Plan { .. } => plan::plan(cluster).await.code(),
+        Command::Plan { through, .. } => {
+            plan::plan(cluster, through.map_or(runbook::LAST_CHAPTER, Chapter::from)).await.code()
+        }
         Command::Survey { .. } => plan::survey(cluster).await.code(),
     }
 }

@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{
     cluster::Cluster,
-    engine::{Probe, event::Outcome},
-    runbook,
+    engine::{Chapter, Probe, event::Outcome},
     survey::show::{self, show},
     ui::plain,
 };
@@ -25,12 +24,12 @@ pub(super) async fn survey(cluster: Arc<Cluster>) -> Outcome {
 }
 
 /// Prints every step with its operations, diffs and undo, as they would be now.
-pub(super) async fn plan(cluster: Arc<Cluster>) -> Outcome {
+pub(super) async fn plan(cluster: Arc<Cluster>, through: Chapter) -> Outcome {
     let (session, looked) = look(cluster).await;
     say(&plain::survey(&looked.observed));
     let blocked = !looked.observed.blocking().is_empty();
     let Some(etcd) = looked.etcd.clone() else { return Outcome::Refused };
-    let task = Task::Grow { through: runbook::LAST_CHAPTER };
+    let task = Task::Grow { through };
     let (_, steps) = match session.steps(&looked, &etcd, task).await {
         Ok(both) => both,
         Err(e) => {
@@ -38,6 +37,7 @@ pub(super) async fn plan(cluster: Arc<Cluster>) -> Outcome {
             return Outcome::Failed;
         }
     };
+    let steps: Vec<_> = steps.into_iter().filter(|s| s.chapter() <= through).collect();
     let (mut todo, mut failed) = (0, false);
     for step in &steps {
         let (id, title) = (step.id(), step.title());
