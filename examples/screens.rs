@@ -101,7 +101,10 @@ fn walk(name: &str, theme: Theme) -> Result<(), Box<dyn Error>> {
             None
         };
         let at = Duration::from_mins(1) + start.elapsed();
-        update(&mut model, Msg::Tick(Now { at, clock: jiff::Zoned::now().datetime() }));
+        update(
+            &mut model,
+            Msg::Tick(Now { at, clock: jiff::Zoned::now().datetime(), epoch: jiff::Timestamp::now().as_second() }),
+        );
         let effects = msg.map(|m| update(&mut model, m)).unwrap_or_default();
         let over = effects.contains(&Effect::Quit);
         said.extend(effects);

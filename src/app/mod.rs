@@ -7,6 +7,7 @@ use clap::Parser;
 mod cli;
 mod headless;
 mod history;
+mod live;
 mod paths;
 mod plan;
 mod session;

@@ -55,6 +55,11 @@ impl Session {
         Self { cluster, ssh, remote }
     }
 
+    /// The door to the hosts.
+    pub fn remote(&self) -> &SharedRemote {
+        &self.remote
+    }
+
     /// Connects to every host at once, then looks at all of them and at etcd. Changes nothing.
     pub async fn look(&self, progress: UnboundedSender<SurveyProgress>) -> Looked {
         // Who failed to connect is told by the survey, together with everything else.

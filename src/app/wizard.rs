@@ -18,6 +18,7 @@ use secrecy::SecretString;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{
+        Notify,
         mpsc::{self, UnboundedReceiver, UnboundedSender},
         oneshot,
     },
@@ -25,6 +26,7 @@ use tokio::{
 
 use super::{
     Task,
+    live::{self, Live},
     session::{Looked, Session, unheard},
 };
 use crate::{
@@ -32,7 +34,7 @@ use crate::{
     engine::{
         Confirmed, Operator,
         confirm::{Choice, ConfirmRequest, Decision, Failure},
-        event::{Event, Outcome},
+        event::{Event, Outcome, StepState},
     },
     remote::{Asker, etcd::EtcdApi, ssh},
     runbook::texts,
@@ -42,11 +44,14 @@ use crate::{
         terminal::{Guard, Screen},
         update, view,
     },
-    watch,
+    watch::{self, LogMsg},
 };
 
 /// How often the clock, ages and the spinner move on.
 const TICK: Duration = Duration::from_millis(250);
+
+/// Least time between two frames while lines pour in. A key is answered by a frame at once.
+const FRAME: Duration = Duration::from_millis(25);
 
 /// Runs the wizard; the exit code.
 pub(super) async fn run(cluster: Arc<Cluster>, task: Task) -> u8 {
@@ -110,6 +115,10 @@ struct Wizard {
     outcome: Option<Outcome>,
     running: bool,
     watching: bool,
+    /// Batches of journal lines, once the hosts are followed.
+    logs: Option<mpsc::Receiver<LogMsg>>,
+    /// Makes the pollers of masters and ports look at once.
+    nudge: [Arc<Notify>; 2],
     hung_up: bool,
 }
 
@@ -144,6 +153,8 @@ impl Wizard {
             outcome: None,
             running: false,
             watching: false,
+            logs: None,
+            nudge: Default::default(),
             hung_up: false,
         }
     }
@@ -155,33 +166,36 @@ impl Wizard {
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         let mut signals = Signals::new();
         self.look();
+        self.draw(&mut screen);
+        let (mut drawn, mut stale) = (Instant::now(), false);
         loop {
-            self.draw(&mut screen);
-            let leave = tokio::select! {
+            let frame_at = drawn + FRAME;
+            // In this order: a flood of lines must not starve keys or frames.
+            let (leave, at_once) = tokio::select! {
+                biased;
                 key = keys.next(), if keys_open => match key {
-                    Some(Ok(event)) => self.terminal(event),
+                    Some(Ok(event)) => (self.terminal(event), true),
                     // The terminal is gone: what runs is finished all the same.
                     Some(Err(_)) | None => {
                         keys_open = false;
-                        self.hang_up()
+                        (self.hang_up(), false)
                     }
                 },
-                Some(inner) = inbox.recv() => {
-                    // What has piled up is taken in before the next frame: a flood of lines must not starve the keys.
-                    let mut leave = self.inner(inner);
-                    for _ in 0..512 {
-                        match inbox.try_recv() {
-                            Ok(inner) => leave |= self.inner(inner),
-                            Err(_) => break,
-                        }
-                    }
-                    leave
-                }
-                hup = signals.any() => if hup { self.hang_up() } else { self.tell(Msg::Terminate) },
-                _ = tick.tick() => self.tell(Msg::Tick(now(self.began))),
+                hup = signals.any() => (if hup { self.hang_up() } else { self.tell(Msg::Terminate) }, true),
+                () = tokio::time::sleep_until(frame_at.into()), if stale => (false, true),
+                _ = tick.tick() => (self.tell(Msg::Tick(now(self.began))), true),
+                Some(inner) = inbox.recv() => (self.inner(inner), false),
+                Some(lines) = next_lines(&mut self.logs) => (self.tell(Msg::Journal(lines)), false),
             };
             if leave {
                 break;
+            }
+            if at_once || frame_at <= Instant::now() {
+                self.draw(&mut screen);
+                drawn = Instant::now();
+                stale = false;
+            } else {
+                stale = true;
             }
         }
         let code = self.outcome.or(self.model.outcome()).map_or_else(
@@ -224,7 +238,13 @@ impl Wizard {
 
     fn inner(&mut self, inner: Inner) -> bool {
         match inner {
-            Inner::Msg(msg) => return self.tell(msg),
+            Inner::Msg(msg) => {
+                // A step has just changed files, certificates or units, perhaps.
+                if matches!(msg, Msg::Engine(Event::State(_, StepState::Done(_) | StepState::Failed(_)))) {
+                    self.nudge.iter().for_each(|n| n.notify_one());
+                }
+                return self.tell(msg);
+            }
             Inner::Looked(mut looked) => {
                 if Session::blocking(&looked, self.task).is_empty() {
                     looked.observed = Arc::new(unblocked(&looked.observed));
@@ -233,6 +253,7 @@ impl Wizard {
                 if let (Some(api), false) = (&looked.etcd, self.watching) {
                     self.watching = true;
                     self.watch(api.clone());
+                    self.live();
                 }
                 return self.tell(Msg::Survey(looked.observed));
             }
@@ -317,6 +338,27 @@ impl Wizard {
         });
     }
 
+    /// Follows masters, ports and journals from now on.
+    fn live(&mut self) {
+        let live = live::start(&self.session.cluster, self.session.remote(), self.nudge.clone());
+        let Live { mut masters, mut served, logs, sources } = live;
+        self.tell(Msg::Sources(sources));
+        self.logs = Some(logs);
+        let (to, began) = (self.to_self.clone(), self.began);
+        tokio::spawn(async move {
+            loop {
+                let msg = tokio::select! {
+                    Some(hosts) = masters.recv() => Msg::Masters(hosts, began.elapsed()),
+                    Some(ports) = served.recv() => Msg::Served(ports),
+                    else => return,
+                };
+                if to.send(Inner::Msg(msg)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
     fn start(&mut self) {
         let Some(Looked { etcd: Some(_), .. }) = self.looked else { return };
         let Some(looked) = self.looked.clone().filter(|_| !self.running) else { return };
@@ -359,6 +401,14 @@ async fn walk(
     let operator = Arc::new(AtWizard { to });
     let mut engine = session.engine(looked, &cx, operator, events, stop).map_err(|e| e.to_string())?;
     Ok(engine.run(&steps, task.through()).await.0)
+}
+
+/// The next batch of the journals; waits for ever where none are followed.
+async fn next_lines(logs: &mut Option<mpsc::Receiver<LogMsg>>) -> Option<LogMsg> {
+    match logs {
+        Some(logs) => logs.recv().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The signals that end a session politely.
@@ -466,7 +516,8 @@ fn unblocked(observed: &Observed) -> Observed {
 }
 
 fn now(began: Instant) -> Now {
-    Now { at: began.elapsed(), clock: jiff::Zoned::now().datetime() }
+    let now = jiff::Zoned::now();
+    Now { at: began.elapsed(), clock: now.datetime(), epoch: now.timestamp().as_second() }
 }
 
 fn step_texts() -> BTreeMap<String, StepText> {

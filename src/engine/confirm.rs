@@ -110,6 +110,8 @@ pub struct Failure {
     pub undo: Option<super::plan::UndoCard>,
     /// Blocking findings, when a gate refused.
     pub refused: Vec<Finding>,
+    /// Whether the steps after it are right without it too.
+    pub skippable: bool,
 }
 
 /// What to do about a failed step.
@@ -119,6 +121,8 @@ pub enum Choice {
     Retry,
     /// Take this step back, then stop.
     Undo,
+    /// Leave it as it is and go on with the next step; only where the step says that this is safe.
+    Skip,
     /// Stop here and leave things as they are.
     Stop,
 }

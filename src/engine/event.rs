@@ -44,6 +44,8 @@ pub enum StepState {
     Failed(String),
     /// Taken back by this run.
     Undone,
+    /// Failed, and left as it is by the operator.
+    Skipped,
 }
 
 /// How a run ended. The numbers are the exit codes.

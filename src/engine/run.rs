@@ -123,7 +123,8 @@ impl Engine {
                 Trouble::Act { doing, error, begun } => (doing, error, begun),
             };
             self.state(&id, StepState::Failed(error.to_string()));
-            let failure = failure(&id, doing, &error, begun, &undo, output);
+            let skippable = step.skippable();
+            let failure = Failure { skippable, ..failure(&id, doing, &error, begun, &undo, output) };
             self.send(Event::Failed(failure.clone()));
             match self.operator.failed(failure).await {
                 Choice::Retry => {}
@@ -131,7 +132,12 @@ impl Engine {
                     let undone = self.take_back(&id, &undo).await;
                     return Err((Outcome::Failed, undone));
                 }
-                Choice::Undo | Choice::Stop => {
+                Choice::Skip if skippable => {
+                    self.state(&id, StepState::Skipped);
+                    self.send(Event::Note(format!("{id} was skipped; run again to do it later")));
+                    return Ok(false);
+                }
+                Choice::Undo | Choice::Skip | Choice::Stop => {
                     let outcome = if matches!(error, ActError::Gate(_)) { Outcome::Refused } else { Outcome::Failed };
                     let how = if begun { "was left half done" } else { "changed nothing" };
                     return Err((outcome, format!("{id} {how}: {error}; run again once that is mended")));
@@ -389,5 +395,6 @@ fn failure(
             ActError::Gate(findings) => findings.clone(),
             _ => Vec::new(),
         },
+        skippable: false,
     }
 }

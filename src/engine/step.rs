@@ -123,6 +123,11 @@ pub trait Step: Send + Sync {
     /// What it may do at worst; the plan may know better ([`Plan::risk`]).
     fn risk(&self) -> Risk;
 
+    /// Whether the steps after it are right without it too, so that the operator may skip it once it has failed.
+    fn skippable(&self) -> bool {
+        false
+    }
+
     /// Looks at the cluster, not at the journal.
     async fn probe(&self) -> Result<Probe, ActError>;
 

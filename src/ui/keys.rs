@@ -1,4 +1,8 @@
-//! The keys, as one table: what a key does, the help and the footer are all read from it.
+//! The keys, as one table: what a key does, the help, the palette and the footer are all read from it.
+
+mod table;
+
+pub use table::TABLE;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
@@ -33,11 +37,15 @@ pub enum Context {
     QuitHard,
     /// The help.
     Help,
+    /// A line is typed: what to find, or what to let through.
+    Prompt,
+    /// The command palette.
+    Palette,
 }
 
 impl Context {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Connecting,
         Self::Survey,
         Self::Wizard,
@@ -51,11 +59,13 @@ impl Context {
         Self::Quit,
         Self::QuitHard,
         Self::Help,
+        Self::Prompt,
+        Self::Palette,
     ];
 
     /// Whether characters are typed here rather than pressed.
     pub const fn types(self) -> bool {
-        matches!(self, Self::ConfirmTyped | Self::Secret | Self::QuitHard)
+        matches!(self, Self::ConfirmTyped | Self::Secret | Self::QuitHard | Self::Prompt | Self::Palette)
     }
 
     /// Its heading in the help.
@@ -74,6 +84,8 @@ impl Context {
             Self::Quit => "Question before leaving",
             Self::QuitHard => "Leaving while something runs",
             Self::Help => "Help",
+            Self::Prompt => "Find, or filter",
+            Self::Palette => "Palette",
         }
     }
 }
@@ -110,8 +122,16 @@ pub enum Action {
     Undo,
     Stop,
     Look,
+    Skip,
+    Read(Panel),
     Start,
     LookAgain,
+    Find,
+    Filter,
+    Older,
+    Newer,
+    Pause,
+    Palette,
     Help,
     Close,
     Quit,
@@ -185,175 +205,6 @@ pub struct Binding {
     pub does: &'static str,
 }
 
-use Context as C;
-
-const PAGES: &[Context] =
-    &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::ConfirmTyped, C::Undo, C::Help];
-const PRESSED: &[Context] =
-    &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::Help];
-
-const fn bind(
-    keys: &'static [Key],
-    action: Action,
-    contexts: &'static [Context],
-    short: &'static str,
-    does: &'static str,
-) -> Binding {
-    Binding { keys, action, contexts, short, does }
-}
-
-/// The table. The footer shows what fits, in this order.
-pub const TABLE: &[Binding] = &[
-    bind(&[ch('y')], Action::Yes, &[C::Confirm], "yes, run it", "Yes: run this step"),
-    bind(&[ch('y')], Action::Yes, &[C::Undo], "yes, take it back", "Yes: take the step back as shown"),
-    bind(&[ch('y')], Action::Yes, &[C::HostKey], "yes, it is this key", "Yes: this is the host's key; remember it"),
-    bind(&[ch('y')], Action::Yes, &[C::Quit], "yes, leave", "Yes: leave; what runs is finished first"),
-    bind(
-        &[key(KeyCode::Enter)],
-        Action::Submit,
-        &[C::ConfirmTyped],
-        "run it, once typed",
-        "Run the step, if the name above was typed",
-    ),
-    bind(&[key(KeyCode::Enter)], Action::Submit, &[C::Secret], "send", "Send what was typed"),
-    bind(
-        &[key(KeyCode::Enter)],
-        Action::Submit,
-        &[C::QuitHard],
-        "leave, once typed",
-        "Leave now, if the word above was typed",
-    ),
-    bind(
-        &[ch('n')],
-        Action::Refuse,
-        &[C::Confirm],
-        "no, stop here",
-        "No: stop the run here; this step changed nothing",
-    ),
-    bind(&[ch('n'), key(KeyCode::Esc)], Action::No, &[C::Undo, C::HostKey, C::Quit], "no", "No"),
-    bind(&[key(KeyCode::Esc)], Action::No, &[C::Secret, C::QuitHard], "cancel", "Give nothing, go back"),
-    bind(
-        &[key(KeyCode::Esc)],
-        Action::Aside,
-        &[C::Confirm, C::ConfirmTyped],
-        "look around first",
-        "Put the question aside and look around; the step waits",
-    ),
-    bind(&[ch('a')], Action::Answer, &[C::Wizard], "answer", "Open the question again"),
-    bind(&[ch('n')], Action::Refuse, &[C::Wizard], "no, stop here", "Answer the question with no: stop the run here"),
-    bind(&[ch('r')], Action::Retry, &[C::Failed], "retry", "Look at the cluster again and go on from what is seen"),
-    bind(&[ch('u')], Action::Undo, &[C::Failed], "undo this step", "Take this step back, then stop; asks once more"),
-    bind(&[ch('s')], Action::Stop, &[C::Failed], "stop here", "Stop here and leave things as they are"),
-    bind(&[ch('v')], Action::Look, &[C::Failed, C::Finished], "view the run", "Look at steps, commands, etcd and log"),
-    bind(&[ch('b')], Action::Look, &[C::Wizard], "back", "Back to the failed step or the summary"),
-    bind(
-        &[key(KeyCode::Enter)],
-        Action::Start,
-        &[C::Survey],
-        "go on to the steps",
-        "Go on to the steps; nothing is changed before you say yes to a step",
-    ),
-    bind(
-        &[ch('r')],
-        Action::LookAgain,
-        &[C::Connecting, C::Survey],
-        "look again",
-        "Connect to what is missing and look at every host again",
-    ),
-    bind(&[key(KeyCode::Tab)], Action::NextPanel, &[C::Wizard], "panel", "Next panel"),
-    bind(&[key(KeyCode::BackTab)], Action::PreviousPanel, &[C::Wizard], "", "Previous panel"),
-    bind(&[ch('s')], Action::Focus(Panel::Steps), &[C::Wizard], "", "To the step list"),
-    bind(&[ch('d'), key(KeyCode::Enter)], Action::Focus(Panel::Step), &[C::Wizard], "", "To the details of the step"),
-    bind(&[ch('e')], Action::Focus(Panel::Etcd), &[C::Wizard], "etcd", "To etcd's members"),
-    bind(&[ch('l')], Action::Focus(Panel::Log), &[C::Wizard], "log", "To the log"),
-    bind(
-        &[key(KeyCode::Right)],
-        Action::NextSection,
-        &[C::Wizard, C::Confirm, C::ConfirmTyped],
-        "",
-        "Next page of the step: about, commands, changes, undo",
-    ),
-    bind(
-        &[key(KeyCode::Left)],
-        Action::PreviousSection,
-        &[C::Wizard, C::Confirm, C::ConfirmTyped],
-        "",
-        "Previous page of the step",
-    ),
-    bind(&[key(KeyCode::Tab)], Action::NextSection, &[C::Confirm, C::ConfirmTyped], "next page", "Next page"),
-    bind(
-        &[ch('1')],
-        Action::Show(Section::About),
-        &[C::Wizard, C::Confirm],
-        "",
-        "What the step does, why, and what the runbook says",
-    ),
-    bind(&[ch('2')], Action::Show(Section::Commands), &[C::Wizard, C::Confirm], "", "The exact commands"),
-    bind(
-        &[ch('3')],
-        Action::Show(Section::Changes),
-        &[C::Wizard, C::Confirm],
-        "",
-        "What changes in files and certificates",
-    ),
-    bind(
-        &[ch('4')],
-        Action::Show(Section::Undo),
-        &[C::Wizard, C::Confirm],
-        "",
-        "How to get back, until when, at what cost",
-    ),
-    bind(&[ch('z')], Action::Zoom, &[C::Wizard], "zoom", "The panel on the whole screen, and back"),
-    bind(
-        &[ch('x')],
-        Action::Fold,
-        &[C::Wizard, C::Confirm],
-        "",
-        "Unfold the unchanged lines of diffs, and fold them again",
-    ),
-    bind(&[ch('c')], Action::Copy, &[C::Wizard, C::Confirm], "", "Copy the step's commands to the clipboard"),
-    bind(&[ch('f')], Action::Along, &[C::Wizard], "", "Follow: select the step that runs, show the end of the log"),
-    bind(&[key(KeyCode::Up), ch('k')], Action::Up, PRESSED, "", "Up"),
-    bind(&[key(KeyCode::Down), ch('j')], Action::Down, PRESSED, "", "Down"),
-    bind(&[key(KeyCode::Up)], Action::Up, &[C::ConfirmTyped], "", "Up"),
-    bind(&[key(KeyCode::Down)], Action::Down, &[C::ConfirmTyped], "", "Down"),
-    bind(&[key(KeyCode::PageUp)], Action::PageUp, PAGES, "", "A page up"),
-    bind(&[key(KeyCode::PageDown)], Action::PageDown, PAGES, "", "A page down"),
-    bind(&[key(KeyCode::Home), ch('g')], Action::Top, PRESSED, "", "To the beginning"),
-    bind(&[key(KeyCode::End), ch('G')], Action::Bottom, PRESSED, "", "To the end"),
-    bind(
-        &[key(KeyCode::Backspace)],
-        Action::Erase,
-        &[C::ConfirmTyped, C::Secret, C::QuitHard],
-        "",
-        "Erase the last character",
-    ),
-    bind(&[ctrl('u')], Action::EraseAll, &[C::ConfirmTyped, C::Secret, C::QuitHard], "", "Erase all"),
-    bind(
-        &[ch('?')],
-        Action::Help,
-        &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo],
-        "help",
-        "The keys that hold here",
-    ),
-    bind(&[ch('?'), key(KeyCode::Esc), ch('q')], Action::Close, &[C::Help], "close", "Close the help"),
-    bind(
-        &[ch('q'), ctrl('c')],
-        Action::Quit,
-        &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::HostKey],
-        "leave",
-        "Leave; asks while something runs or waits",
-    ),
-    bind(
-        &[ctrl('c')],
-        Action::Quit,
-        &[C::ConfirmTyped, C::Secret, C::Help],
-        "",
-        "Leave; asks while something runs or waits",
-    ),
-    bind(&[ctrl('c')], Action::No, &[C::Quit, C::QuitHard], "", "Don't leave"),
-];
-
 /// Which keys hold now: the question on top, or the screen.
 pub fn context(model: &Model) -> Context {
     if let Some(quit) = &model.quit {
@@ -364,7 +215,12 @@ pub fn context(model: &Model) -> Context {
         Some(Ask::Secret { .. }) => return Context::Secret,
         None => {}
     }
-    if model.help { Context::Help } else { below_help(model) }
+    match (model.help, &model.palette, &model.prompt) {
+        (true, ..) => Context::Help,
+        (_, Some(_), _) => Context::Palette,
+        (_, _, Some(_)) => Context::Prompt,
+        _ => below_help(model),
+    }
 }
 
 /// Which keys hold below the help.
@@ -413,7 +269,11 @@ pub fn available(model: &Model, action: Action) -> bool {
             model.phase == Phase::Survey && !model.starting
                 || model.phase == Phase::Connecting && settled_with_failures(model)
         }
-        Action::Look => model.phase != Phase::Wizard || model.end.is_some() || model.failure.is_some(),
+        Action::Look => {
+            model.phase != Phase::Wizard || model.end.is_some() || model.failure.is_some() || model.only_looks()
+        }
+        Action::Skip => model.failure.as_ref().is_some_and(|f| f.skippable) && model.end.is_none(),
+        Action::Older | Action::Newer => model.focus == Panel::Journal && !model.journal.needle.is_empty(),
         Action::Retry | Action::Stop => model.failure.is_some() && model.end.is_none(),
         _ => true,
     }

@@ -12,7 +12,8 @@ use crate::{
     cluster::HostName,
     engine::{Event, StepId, confirm::Choice},
     remote::etcd::Membership,
-    survey::Observed,
+    survey::{HostObserved, Observed},
+    watch::{LogMsg, PortSeen, Source},
 };
 
 /// The clock as the model knows it. Injected, so that drawing needs none.
@@ -22,6 +23,19 @@ pub struct Now {
     pub at: Duration,
     /// The operator's wall clock, for the eye only.
     pub clock: jiff::civil::DateTime,
+    /// The same moment in seconds since the epoch: what certificates are held against.
+    pub epoch: i64,
+}
+
+impl Now {
+    /// The time of day on the operator's clock of a moment in microseconds since the epoch, in microseconds.
+    pub(super) fn time_of_day(&self, micros: i64) -> i64 {
+        let date = self.clock.date().duration_since(jiff::civil::date(1970, 1, 1)).as_secs();
+        let time = self.clock.time().duration_since(jiff::civil::Time::MIN).as_secs();
+        // The zone, in whole minutes: the two clocks of one moment may have been read a little apart.
+        let zone = (date + time - self.epoch + 30).div_euclid(60) * 60;
+        (micros + zone * 1_000_000).rem_euclid(86_400_000_000)
+    }
 }
 
 /// How far the connection to a host is.
@@ -55,6 +69,14 @@ pub enum Msg {
     Engine(Event),
     /// A fresh look at etcd, or why there is none; with the moment it was taken, in [`Now::at`]'s time.
     Etcd(Result<Membership, String>, Duration),
+    /// The masters were looked at again; with the moment, in [`Now::at`]'s time.
+    Masters(Vec<HostObserved>, Duration),
+    /// What the ports serve now.
+    Served(Vec<PortSeen>),
+    /// These journals will be followed.
+    Sources(Vec<Source>),
+    /// Something of the journals: lines, or how following goes.
+    Journal(LogMsg),
     /// The connection to a host changed.
     Connect(HostName, ConnectState),
     /// The survey is done.

@@ -14,6 +14,7 @@
 
 mod dialogs;
 mod draw;
+mod journal;
 pub mod keys;
 mod log;
 mod message;
@@ -27,9 +28,10 @@ mod text;
 pub mod theme;
 mod update;
 mod view;
+mod xray;
 
 pub use message::{Answer, ConnectState, Effect, Msg, Now, Secret};
-pub use model::{GUARD, Model, Panel, Phase, SMALLEST, STALE, Section, Setup, StepText};
+pub use model::{GUARD, Model, Panel, Phase, SLOW_STALE, SMALLEST, STALE, Section, Setup, StepText};
 pub use theme::Theme;
 pub use update::update;
 pub use view::view;

@@ -7,21 +7,25 @@ use std::{
 };
 
 use super::{
+    journal::Journal,
     keys::{self, Context},
     log::Log,
     message::{ConnectState, Now, Secret},
     steps::StepRow,
     theme::Theme,
+    xray::Matrix,
 };
 use crate::{
-    cluster::{Cluster, HostName, Voters},
+    cluster::{Cluster, EtcdPair, HostName, Voters},
     engine::{
         StepId,
         confirm::{ConfirmRequest, Failure},
         event::{Outcome, StepState},
     },
+    pki::San,
     remote::etcd::Membership,
-    survey::{Finding, Observed},
+    survey::{Finding, HostObserved, Observed},
+    watch::PortSeen,
 };
 
 /// The smallest terminal everything fits in: columns and rows.
@@ -33,6 +37,12 @@ pub const GUARD: Duration = Duration::from_millis(300);
 
 /// Data about etcd older than this is marked stale.
 pub const STALE: Duration = Duration::from_secs(6);
+
+/// Data about the masters, their certificates and ports older than this is marked stale: they are looked at once a minute.
+pub const SLOW_STALE: Duration = Duration::from_secs(150);
+
+/// How many looks at etcd its history keeps: two minutes of them.
+pub(super) const BEATS: usize = 60;
 
 /// How long a remark stays in the status line.
 const SAID: Duration = Duration::from_secs(6);
@@ -97,11 +107,37 @@ pub enum Panel {
     Etcd,
     /// The log of operations.
     Log,
+    /// The journals of the hosts.
+    Journal,
+    /// The certificates.
+    Certs,
+    /// The masters side by side.
+    Masters,
 }
 
 impl Panel {
     /// All, in the order of Tab.
-    pub const ALL: [Self; 4] = [Self::Steps, Self::Step, Self::Etcd, Self::Log];
+    pub const ALL: [Self; 7] =
+        [Self::Steps, Self::Step, Self::Etcd, Self::Log, Self::Journal, Self::Certs, Self::Masters];
+
+    /// The place it takes where several panels are on screen.
+    pub(super) const fn place(self) -> Place {
+        match self {
+            Self::Steps => Place::List,
+            Self::Step | Self::Certs | Self::Masters => Place::Upper,
+            Self::Etcd => Place::Etcd,
+            Self::Log | Self::Journal => Place::Lower,
+        }
+    }
+}
+
+/// A place on the screen; panels of one place take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    List,
+    Upper,
+    Etcd,
+    Lower,
 }
 
 /// What of a step is shown.
@@ -139,6 +175,65 @@ pub(super) struct Etcd {
     pub last: Option<(Membership, Duration)>,
     /// Why the look after that failed.
     pub error: Option<String>,
+    /// The last looks, oldest first: a small history.
+    pub history: VecDeque<Beat>,
+}
+
+/// What is kept of a look at etcd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Beat {
+    pub at: Duration,
+    /// The newest revision.
+    pub revision: i64,
+    /// The slowest answer; `None` when a voter gave none.
+    pub slowest: Option<Duration>,
+}
+
+/// The live look at the masters.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Masters {
+    pub hosts: Vec<HostObserved>,
+    /// The same, compared.
+    pub matrix: Matrix,
+    /// When.
+    pub at: Option<Duration>,
+    /// What the ports serve.
+    pub served: Vec<PortSeen>,
+}
+
+/// What the live panels show while they are held still.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub etcd: Etcd,
+    pub masters: Masters,
+}
+
+/// A line that is being typed.
+#[derive(Debug, Clone)]
+pub(super) struct Prompt {
+    pub kind: PromptKind,
+    pub typed: String,
+    /// What Esc goes back to: the selected step, or the filter or needle of before.
+    pub selected: usize,
+    pub before: String,
+}
+
+/// What a typed line is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PromptKind {
+    /// Find a step.
+    Step,
+    /// Find text in the journals.
+    Text,
+    /// Filter the journals.
+    Filter,
+}
+
+/// The command palette.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Palette {
+    pub typed: String,
+    pub selected: usize,
 }
 
 /// A question of the engine that waits for an answer.
@@ -180,6 +275,8 @@ pub(super) enum End {
 pub(super) struct Scroll {
     pub step: usize,
     pub etcd: usize,
+    pub certs: usize,
+    pub masters: usize,
     pub screen: usize,
     pub dialog: usize,
     pub help: usize,
@@ -206,17 +303,27 @@ pub struct Model {
     pub(super) focus: Panel,
     /// The panel shown where there is place for one only.
     pub(super) main: Panel,
+    /// The panels shown in the upper and in the lower place.
+    pub(super) upper: Panel,
+    pub(super) lower: Panel,
     pub(super) zoom: bool,
     pub(super) section: Section,
     pub(super) unfolded: bool,
     pub(super) scroll: Scroll,
     pub(super) etcd: Etcd,
+    pub(super) masters: Masters,
+    /// Names of each certificate when it was first seen.
+    pub(super) names_at_start: BTreeMap<(HostName, EtcdPair), Vec<San>>,
+    pub(super) journal: Journal,
+    pub(super) held: Option<Box<Held>>,
     pub(super) log: Log,
     pub(super) asking: Option<Asking>,
     pub(super) asks: VecDeque<Ask>,
     pub(super) quit: Option<Quit>,
     pub(super) undo_question: bool,
     pub(super) help: bool,
+    pub(super) prompt: Option<Prompt>,
+    pub(super) palette: Option<Palette>,
     /// A failure that waits for the operator's choice.
     pub(super) failure: Option<Failure>,
     /// The failure chosen about last.
@@ -252,17 +359,25 @@ impl Model {
             along: true,
             focus: Panel::Steps,
             main: Panel::Step,
+            upper: Panel::Step,
+            lower: Panel::Log,
             zoom: false,
             section: Section::About,
             unfolded: false,
             scroll: Scroll::default(),
             etcd: Etcd::default(),
+            masters: Masters::default(),
+            names_at_start: BTreeMap::new(),
+            journal: Journal::default(),
+            held: None,
             log: Log::default(),
             asking: None,
             asks: VecDeque::new(),
             quit: None,
             undo_question: false,
             help: false,
+            prompt: None,
+            palette: None,
             failure: None,
             last_failure: None,
             refused: Vec::new(),
@@ -301,6 +416,21 @@ impl Model {
     pub fn busy(&self) -> bool {
         let started = self.starting || !self.steps.is_empty();
         started && self.end.is_none() && self.asking.is_none() && self.failure.is_none()
+    }
+
+    /// Whether the panels are looked at from the survey, before anything was started.
+    pub(super) fn only_looks(&self) -> bool {
+        self.phase == Phase::Wizard && self.steps.is_empty() && !self.starting && self.end.is_none()
+    }
+
+    /// etcd as the panel shows it: held still, or live.
+    pub(super) fn etcd_shown(&self) -> &Etcd {
+        self.held.as_ref().map_or(&self.etcd, |h| &h.etcd)
+    }
+
+    /// The masters as the panels show them: held still, or live.
+    pub(super) fn masters_shown(&self) -> &Masters {
+        self.held.as_ref().map_or(&self.masters, |h| &h.masters)
     }
 
     /// Whether the terminal is too small to show what is asked.

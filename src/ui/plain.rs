@@ -92,6 +92,7 @@ impl Plain {
             StepState::Done(took) => format!("done in {}", text::duration(*took)),
             StepState::Failed(why) => format!("failed: {why}"),
             StepState::Undone => "undone".to_owned(),
+            StepState::Skipped => "skipped, left as it is".to_owned(),
         };
         self.step(id, &words)
     }
@@ -387,6 +388,7 @@ mod tests {
             output: vec!["bind: address in use".into()],
             undo: None,
             refused: vec![refusal],
+            skippable: false,
         };
         let text = Plain::default().lines(&Event::Failed(failure)).join("\n");
         for part in [

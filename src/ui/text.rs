@@ -110,6 +110,21 @@ pub fn latency(d: Duration) -> String {
     }
 }
 
+/// A clock's distance from the operator's: `+0.2 s`.
+pub fn clock_offset(offset_ms: i64) -> String {
+    let sign = if offset_ms < 0 { '-' } else { '+' };
+    let ms = offset_ms.unsigned_abs();
+    format!("{sign}{}.{} s", ms / 1000, ms % 1000 / 100)
+}
+
+/// Values as a line of small bars, the highest one full; gaps where there is none.
+pub fn sparkline(values: &[Option<u64>]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = values.iter().flatten().copied().max().unwrap_or(0).max(1);
+    let bar = |value: u64| BARS[usize::try_from(value.saturating_mul(7).div_ceil(most)).unwrap_or(7).min(7)];
+    values.iter().map(|v| v.map_or('×', bar)).collect()
+}
+
 /// A bar of `columns` cells, filled by `done / total`.
 pub fn bar(done: u64, total: u64, columns: usize) -> String {
     let filled = if total == 0 {
@@ -164,6 +179,13 @@ mod tests {
         assert_eq!(wrap("--initial-cluster", 20), ["--initial-cluster"]);
         assert!(wrap("一二三四五六七八", 6).iter().all(|l| width(l) <= 6));
         assert!(wrap("", 10).is_empty());
+    }
+
+    #[test]
+    fn a_sparkline_shows_the_highest_value_full_and_what_is_missing() {
+        assert_eq!(sparkline(&[Some(0), Some(1), Some(8), None, Some(4)]), "▁▂█×▅");
+        assert_eq!(sparkline(&[Some(0), Some(0)]), "▁▁");
+        assert_eq!(sparkline(&[]), "");
     }
 
     #[test]

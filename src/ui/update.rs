@@ -2,20 +2,18 @@
 
 mod engine;
 mod keyboard;
+mod live;
+mod typing;
 
 pub use keyboard::LEAVE;
-
-use std::time::Duration;
+pub(super) use typing::offers;
 
 use super::{
     keys::{self, Context},
     message::{Answer, ConnectState, Effect, Msg},
-    model::{Ask, End, Etcd, Model, Phase},
+    model::{Ask, End, Model, Phase},
 };
-use crate::{
-    engine::confirm::Choice,
-    remote::{clean, etcd::Membership},
-};
+use crate::{engine::confirm::Choice, remote::clean};
 
 /// Changes the model as a message says and returns what is to be done about it.
 pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
@@ -33,7 +31,23 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Engine(event) => engine::event(model, event),
         Msg::Etcd(look, at) => {
-            etcd(&mut model.etcd, look, at);
+            live::etcd(&mut model.etcd, look, at);
+            Vec::new()
+        }
+        Msg::Masters(hosts, at) => {
+            live::masters(model, hosts, at);
+            Vec::new()
+        }
+        Msg::Served(ports) => {
+            model.masters.served = ports;
+            Vec::new()
+        }
+        Msg::Sources(sources) => {
+            model.journal.follow_these(sources);
+            Vec::new()
+        }
+        Msg::Journal(msg) => {
+            model.journal.take(msg);
             Vec::new()
         }
         Msg::Connect(host, state) => {
@@ -42,8 +56,9 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         }
         Msg::Survey(observed) => {
             if let Ok(membership) = &observed.etcd {
-                etcd(&mut model.etcd, Ok(membership.clone()), model.now.at);
+                live::etcd(&mut model.etcd, Ok(membership.clone()), model.now.at);
             }
+            live::masters(model, observed.hosts.clone(), model.now.at);
             model.observed = Some(observed);
             if matches!(model.phase, Phase::Connecting | Phase::Survey) {
                 enter(model, Phase::Survey);
@@ -92,19 +107,8 @@ fn close_dialogs(model: &mut Model) {
     model.undo_question = false;
     model.help = false;
     model.quit = None;
-}
-
-/// A fresh look at etcd. An older one than what is known changes nothing.
-fn etcd(etcd: &mut Etcd, look: Result<Membership, String>, at: Duration) {
-    match look {
-        Ok(membership) => {
-            if etcd.last.as_ref().is_none_or(|(_, known)| *known <= at) {
-                etcd.last = Some((membership, at));
-                etcd.error = None;
-            }
-        }
-        Err(why) => etcd.error = Some(clean::line(&why)),
-    }
+    model.prompt = None;
+    model.palette = None;
 }
 
 fn connect(model: &mut Model, host: &crate::cluster::HostName, state: ConnectState) {

@@ -81,7 +81,9 @@ pub(super) fn extent(model: &Model) -> (usize, usize) {
             let total = match model.focus {
                 Panel::Step => panels::step::lines(model, width).len(),
                 Panel::Etcd => panels::etcd::lines(model, width).len(),
-                Panel::Steps | Panel::Log => 0,
+                Panel::Certs => panels::certs::lines(model, width).len(),
+                Panel::Masters => panels::masters::lines(model, width).len(),
+                Panel::Steps | Panel::Log | Panel::Journal => 0,
             };
             (total, usize::from(inner.height))
         }

@@ -1,5 +1,8 @@
 //! Scenes of a run, each reached by messages alone, as the program itself would.
 
+#[path = "live.rs"]
+pub mod live;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use banister::{
@@ -53,6 +56,21 @@ pub const SCENES: &[&str] = &[
     "finished",
     "finished-stopped",
     "fatal",
+    "failed-skippable",
+    "live-certs",
+    "live-certs-trouble",
+    "live-certs-whole",
+    "live-masters",
+    "live-masters-trouble",
+    "live-masters-whole",
+    "live-journal",
+    "live-journal-trouble",
+    "live-journal-whole",
+    "live-journal-filter",
+    "live-journal-find",
+    "live-find",
+    "live-palette",
+    "live-paused",
     "help",
     "quit-running",
     "quit-stopping",
@@ -73,10 +91,17 @@ pub fn join() -> StepId {
     id("etcd.join", Some("master04"))
 }
 
+/// 2026-03-14 03:15:00 UTC.
+pub const START: i64 = 1_773_458_100;
+
 /// The clock, so many milliseconds after the start.
 pub fn now(millis: u64) -> Now {
     let seconds = i8::try_from(millis / 1000 % 60).unwrap_or(0);
-    Now { at: Duration::from_millis(millis), clock: jiff::civil::date(2026, 3, 14).at(3, 15, seconds, 0) }
+    Now {
+        at: Duration::from_millis(millis),
+        clock: jiff::civil::date(2026, 3, 14).at(3, 15, seconds, 0),
+        epoch: START + i64::from(seconds),
+    }
 }
 
 /// A key without modifiers.
@@ -299,12 +324,15 @@ fn finding(severity: Severity, on: Option<&str>, what: &str, why: &str, remedy: 
 
 /// What was seen; with something that blocks, or not.
 pub fn observed(blocked: bool) -> Observed {
-    let seen = |offset: i64, etcd: Option<&str>| {
+    let seen = |last: u8, offset: i64, etcd: Option<&str>| {
         let unit =
             UnitState { active: if etcd.is_some() { "active" } else { "absent" }.into(), ..UnitState::default() };
         HostSeen {
             facts: Facts { os: "Debian GNU/Linux 12".into(), clock_offset_ms: offset, ..Facts::default() },
-            etcd: Some(EtcdOnHost { version: etcd.map(str::to_owned), unit, ..EtcdOnHost::default() }),
+            etcd: Some(match etcd {
+                Some(_) => live::etcd(last),
+                None => EtcdOnHost { unit, ..EtcdOnHost::default() },
+            }),
         }
     };
     let lost = RemoteError::Unreachable {
@@ -344,11 +372,11 @@ pub fn observed(blocked: bool) -> Observed {
     }
     Observed {
         hosts: vec![
-            one("master01", Role::Original, Ok(seen(12, Some("3.4.23")))),
-            one("master02", Role::Original, Ok(seen(-240, Some("3.4.23")))),
-            one("master03", Role::Original, if blocked { Err(lost) } else { Ok(seen(30, Some("3.4.23"))) }),
-            one("master04", Role::Joiner, Ok(seen(2100, None))),
-            one("master05", Role::Joiner, Ok(seen(0, None))),
+            one("master01", Role::Original, Ok(seen(37, 12, Some("3.4.23")))),
+            one("master02", Role::Original, Ok(seen(38, -240, Some("3.4.23")))),
+            one("master03", Role::Original, if blocked { Err(lost) } else { Ok(seen(39, 30, Some("3.4.23"))) }),
+            one("master04", Role::Joiner, Ok(seen(40, 900, None))),
+            one("master05", Role::Joiner, Ok(seen(41, 0, None))),
             one("node01", Role::Worker, Ok(HostSeen::default())),
         ],
         etcd: Ok(healthy()),
@@ -370,6 +398,7 @@ pub fn failure() -> Failure {
         ],
         undo: Some(join_plan(Risk::Irreversible).undo),
         refused: vec![],
+        skippable: false,
     }
 }
 
@@ -512,6 +541,7 @@ pub fn scene(name: &str, size: (u16, u16), theme: Theme) -> Model {
         "survey" => feed(m, [Msg::Tick(now(8_000)), Msg::Survey(Arc::new(observed(name == "survey-blocked")))]),
         "wizard" => wizard_scene(name, m),
         "confirm" => confirm_scene(name, m),
+        "live" => live::scene(name, m),
         "failed" | "refused" | "fatal" | "finished" => end_scene(name, m),
         "help" => {
             started(m);
@@ -638,6 +668,10 @@ fn confirm_scene(name: &str, m: &mut Model) {
 fn end_scene(name: &str, m: &mut Model) {
     match name {
         "failed" => failed(m),
+        "failed-skippable" => {
+            failed(m);
+            feed(m, [Msg::Engine(Event::Failed(Failure { skippable: true, ..failure() }))]);
+        }
         "failed-undo" => {
             failed(m);
             feed(m, [ch('u'), Msg::Tick(now(51_000))]);

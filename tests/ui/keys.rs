@@ -25,6 +25,9 @@ fn model(context: Context, action: Action) -> Model {
         (Context::Survey, _) => "survey-blocked",
         (Context::Wizard, Action::Answer | Action::Refuse) => "wizard-aside",
         (Context::Wizard, Action::Along) => "wizard-log",
+        (Context::Wizard, Action::Older | Action::Newer) => "live-journal",
+        (Context::Wizard, Action::Focus(Panel::Journal | Panel::Certs | Panel::Masters)) => "live-find",
+        (Context::Failed, Action::Skip) => "failed-skippable",
         (Context::Wizard, _) => "wizard-commands",
         (Context::Failed, _) => "failed",
         (Context::Finished, Action::Look | Action::Quit | Action::Help) => "finished",
@@ -37,10 +40,15 @@ fn model(context: Context, action: Action) -> Model {
         (Context::Quit, _) => "quit-running",
         (Context::QuitHard, _) => "quit-stopping",
         (Context::Help, _) => "help",
+        (Context::Prompt, _) => "live-find",
+        (Context::Palette, _) => "live-palette",
     };
     let mut model = scene(name, SIZE, Theme::default());
     let m = &mut model;
     match action {
+        Action::Older | Action::Newer => feed(m, "/range\r".chars().map(typed)),
+        Action::Focus(Panel::Journal | Panel::Certs | Panel::Masters) => feed(m, [key(KeyCode::Esc)]),
+        Action::Submit if context == Context::Prompt => {}
         // Something to come back from, to go up from, to type to the end of.
         Action::Look if context == Context::Wizard => {
             feed(m, [Msg::Engine(Event::Failed(crate::fixtures::failure())), ch('v')]);
@@ -53,6 +61,9 @@ fn model(context: Context, action: Action) -> Model {
         Action::Submit if context == Context::ConfirmTyped => feed(m, "er04".chars().map(ch)),
         Action::Submit if context == Context::QuitHard => feed(m, "ave".chars().map(ch)),
         _ => {}
+    }
+    if action == Action::Newer {
+        feed(m, [ch('<')]);
     }
     // Small enough that every page has something to scroll to, where the scene itself is short.
     if context == Context::Failed && is_scroll(action) {
@@ -79,6 +90,11 @@ fn model(context: Context, action: Action) -> Model {
     model
 }
 
+/// A character, or Enter.
+fn typed(c: char) -> Msg {
+    if c == '\r' { key(KeyCode::Enter) } else { ch(c) }
+}
+
 fn is_scroll(action: Action) -> bool {
     matches!(action, Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::Top | Action::Bottom)
 }
@@ -99,6 +115,7 @@ fn expected(context: Context, action: Action) -> Vec<Effect> {
         (Action::No, Context::Secret) => vec![Effect::Secret { id: 2, secret: None }],
         (Action::Retry, _) => vec![Effect::Choose(Choice::Retry)],
         (Action::Stop, _) => vec![Effect::Choose(Choice::Stop)],
+        (Action::Skip, _) => vec![Effect::Choose(Choice::Skip)],
         (Action::Start, _) => vec![Effect::Start],
         (Action::LookAgain, _) => vec![Effect::LookAgain],
         (Action::Submit, Context::QuitHard)
@@ -189,6 +206,9 @@ fn every_page_and_panel_is_reached_by_its_key() {
     see(&['l'], "confirmed by operator");
     see(&['l', 'd'], "[1 about]");
     see(&['s', 'g'], "1 backup");
+    see(&['t'], "Certificates of etcd");
+    see(&['m'], "Masters side by side");
+    see(&['h'], "Journals of the hosts");
     see(&['3', 'z', 'x'], "# line 1 of the file as it is");
 }
 
@@ -240,4 +260,85 @@ fn the_outcome_is_known_to_the_program() {
     feed(&mut model, [Msg::Engine(Event::Finished(Outcome::Stopped, "by you".into()))]);
     assert_eq!(model.outcome(), Some(Outcome::Stopped));
     assert_eq!(model.farewell().as_deref(), Some("STOPPED: by you"));
+}
+
+#[test]
+fn a_step_is_found_by_part_of_its_name_and_esc_goes_back() {
+    let mut model = scene("wizard-running", SIZE, Theme::default());
+    let title =
+        |m: &Model| text(&draw(m, SIZE)).lines().filter(|l| l.starts_with('─')).nth(1).unwrap_or_default().to_owned();
+    feed(&mut model, "/rollout".chars().map(typed));
+    assert!(title(&model).contains("Roll certificates out to master01"), "{}", title(&model));
+    feed(&mut model, [key(KeyCode::Esc)]);
+    assert!(title(&model).contains("Join master04"), "{}", title(&model));
+    feed(&mut model, "/rollout\r".chars().map(typed));
+    assert!(title(&model).contains("Roll certificates out to master01"));
+    feed(&mut model, "/no such thing\r".chars().map(typed));
+    assert!(text(&draw(&model, SIZE)).contains("no step has “no such thing” in it"));
+}
+
+#[test]
+fn the_palette_offers_what_holds_here_and_never_what_decides() {
+    let mut model = scene("failed", SIZE, Theme::default());
+    let mut all = String::new();
+    feed(&mut model, [ch(':')]);
+    for _ in 0..30 {
+        all += &text(&draw(&model, SIZE));
+        feed(&mut model, [key(KeyCode::Down)]);
+    }
+    assert!(all.contains("Open the log of the run") && all.contains("The keys that hold here"), "{all}");
+    for decides in ["Look at the cluster again", "Take this step back", "Skip this step", "leave things as they are"] {
+        let offered = all.lines().any(|l| l.contains('│') && l.contains(decides) && !l.contains("same command"));
+        assert!(!offered, "{decides}\n{all}");
+    }
+    // Typed, chosen, done.
+    let mut model = scene("wizard-running", SIZE, Theme::default());
+    feed(&mut model, ":certif disk\r".chars().map(typed));
+    assert!(text(&draw(&model, SIZE)).contains("Certificates of etcd"), "{}", text(&draw(&model, SIZE)));
+}
+
+#[test]
+fn a_filter_holds_lines_back_as_it_is_typed_and_esc_takes_it_back() {
+    let mut model = scene("live-journal", SIZE, Theme::default());
+    let hosts = |m: &Model| {
+        let shown = text(&draw(m, SIZE));
+        ["master01", "master02"].map(|h| shown.lines().filter(|l| l.contains(&format!(" {h} "))).count())
+    };
+    feed(&mut model, "Fhost:master02".chars().map(typed));
+    let [first, second] = hosts(&model);
+    assert!(first == 0 && second > 1, "{}", text(&draw(&model, SIZE)));
+    feed(&mut model, [key(KeyCode::Esc)]);
+    assert!(hosts(&model)[0] > 0);
+    feed(&mut model, "Fnothing has this\r".chars().map(typed));
+    assert!(text(&draw(&model, SIZE)).contains("no line passes the filter; F changes it"));
+}
+
+#[test]
+fn paused_panels_stand_still_while_the_quorum_line_goes_on() {
+    let mut model = scene("live-paused", (120, 40), Theme::default());
+    let held = text(&draw(&model, (120, 40)));
+    assert!(held.contains("PAUSED") && held.contains("survives 0"), "{held}");
+    assert!(!held.contains("no answer"), "{held}");
+    feed(&mut model, [ch('p')]);
+    let live = text(&draw(&model, (120, 40)));
+    assert!(!live.contains("PAUSED") && live.contains("no answer"), "{live}");
+}
+
+#[test]
+fn panels_can_be_looked_at_from_the_survey_and_nothing_is_started_by_it() {
+    let mut model = scene("survey-blocked", SIZE, Theme::default());
+    assert_eq!(update(&mut model, ch('v')), []);
+    feed(&mut model, [ch('m')]);
+    assert!(text(&draw(&model, SIZE)).contains("etcd on disk"), "{}", text(&draw(&model, SIZE)));
+    assert_eq!(update(&mut model, ch('b')), []);
+    assert_eq!(model.phase(), Phase::Survey);
+    feed(&mut model, [ch('v')]);
+    assert_eq!(update(&mut model, ch('q')), [Effect::Quit], "nothing runs, nothing is asked");
+}
+
+#[test]
+fn where_skipping_is_not_safe_it_is_not_offered() {
+    let mut model = scene("failed", SIZE, Theme::default());
+    assert!(!text(&draw(&model, SIZE)).contains("skip it"));
+    assert_eq!(update(&mut model, ch('i')), []);
 }

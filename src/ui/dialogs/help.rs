@@ -20,8 +20,10 @@ const SIGNS: &[(&str, &str)] = &[
     ("✓", "done; dim: was done already"),
     ("✗", "failed"),
     ("↶", "taken back"),
+    ("»", "skipped after it failed"),
     ("!", "before a title: something restarts, or an election may happen"),
     ("◆", "before a title: a point of no return"),
+    ("≠", "in a cell of the masters: most others have something else"),
 ];
 
 /// The keys of the screen below, whatever it is.

@@ -14,6 +14,7 @@ mod confirm;
 mod frame;
 mod help;
 mod leave;
+mod palette;
 
 pub use frame::Dialog;
 
@@ -38,6 +39,7 @@ pub fn top(model: &Model, width: usize) -> Option<Dialog> {
             }
             Ask::Secret { prompt, typed, .. } => Some(ask::secret(prompt, typed, width)),
         },
+        Context::Palette => model.palette.as_ref().map(|p| palette::dialog(model, p, width)),
         Context::Help => Some(help::dialog(model, width)),
         Context::Undo => model.failure.as_ref().map(|f| confirm::undo(model, f, width)),
         Context::Confirm | Context::ConfirmTyped => model.asking.as_ref().map(|a| confirm::dialog(model, a, width)),

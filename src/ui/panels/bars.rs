@@ -13,7 +13,7 @@ use crate::{
     ui::{
         draw::{row, span},
         keys,
-        model::{Model, Phase, STALE},
+        model::{Model, Phase, Prompt, PromptKind, STALE},
         text,
         theme::{Tone, style},
     },
@@ -30,6 +30,10 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
     ];
     let mut right = Vec::new();
     right.push(span(format!(" {}  ", place(model)), Tone::Plain));
+    if model.held.is_some() {
+        right.push(span(" PAUSED ", Tone::Strong));
+        right.push(span("  ", Tone::Plain));
+    }
     if model.practice {
         right.push(span(" PRACTICE ", Tone::Strong));
         right.push(span("  ", Tone::Plain));
@@ -117,7 +121,9 @@ pub fn quorum_tone(voters: Voters) -> Tone {
 /// What goes on now.
 pub fn status(model: &Model, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width);
-    let (left, right) = if let Some(said) = model.remark() {
+    let (left, right) = if let Some(prompt) = &model.prompt {
+        typed(prompt, width)
+    } else if let Some(said) = model.remark() {
         (vec![span(format!(" {said}"), Tone::Strong)], Vec::new())
     } else if let Some(asking) = model.asking.as_ref() {
         let question = format!(" ? {} waits for your answer ", asking.request.title);
@@ -136,6 +142,24 @@ pub fn status(model: &Model, area: Rect, buf: &mut Buffer) {
         (Vec::new(), Vec::new())
     };
     row(&Line::from(left), &Line::from(right), area, buf);
+}
+
+/// The line that is being typed; its end stays in sight.
+fn typed(prompt: &Prompt, width: usize) -> (Vec<Span<'static>>, Vec<Span<'static>>) {
+    let (label, hint) = match prompt.kind {
+        PromptKind::Step => (" find a step: ", ""),
+        PromptKind::Text => (" find in the journals: ", ""),
+        PromptKind::Filter => (" show only: ", "  host:NAME unit:NAME words "),
+    };
+    let room = width.saturating_sub(text::width(label) + text::width(hint) + 1);
+    let mut shown = prompt.typed.as_str();
+    while text::width(shown) > room {
+        let mut chars = shown.chars();
+        chars.next();
+        shown = chars.as_str();
+    }
+    let left = vec![span(label, Tone::Key), span(shown.to_owned(), Tone::Strong), span(" ", Tone::Selected)];
+    (left, vec![span(hint, Tone::Dim)])
 }
 
 /// The running step, its act, and how far that is.

@@ -16,7 +16,7 @@ use crate::{
     },
     ui::{
         draw::{labelled, line, paint, span, title, titled},
-        model::{Model, Panel, STALE},
+        model::{Beat, Etcd, Model, Panel, STALE},
         text,
         theme::Tone,
     },
@@ -28,18 +28,11 @@ const LAGGING: i64 = 1000;
 /// Draws the panel.
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Etcd;
-    let right = match &model.etcd.last {
-        None => vec![],
-        Some((membership, at)) => {
-            let age = model.now.at.saturating_sub(*at);
-            let words = format!("asked {}, {} old", membership.asked, text::duration(age));
-            if age >= STALE {
-                vec![span(format!(" ! STALE: {words} "), Tone::Selected)]
-            } else {
-                vec![span(words, Tone::Dim)]
-            }
-        }
-    };
+    let last = model.etcd_shown().last.as_ref();
+    let mut right = super::aged(model, last.map(|(_, at)| *at), STALE);
+    if let Some((membership, _)) = last {
+        right.insert(0, span(format!("asked {}, ", membership.asked), Tone::Dim));
+    }
     let inner = titled(vec![title("etcd", focused)], right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.etcd, inner, buf);
 }
@@ -47,10 +40,11 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 /// The lines of the panel.
 pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
-    if let Some(why) = &model.etcd.error {
+    let etcd = model.etcd_shown();
+    if let Some(why) = &etcd.error {
         lines.extend(labelled(" ! not asked: ", 14, why, width, Tone::Bad));
     }
-    let Some((membership, _)) = &model.etcd.last else {
+    let Some((membership, _)) = &etcd.last else {
         if lines.is_empty() {
             lines.push(line(" not looked at yet", Tone::Dim));
         }
@@ -60,6 +54,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let head: String = columns.iter().map(|c| c.cell(c.head)).collect();
     lines.push(line(format!("  {head}"), Tone::Dim));
     lines.extend(membership.members.iter().map(|m| member(membership, m, &columns)));
+    lines.extend(history(etcd, width));
     for alarm in &membership.alarms {
         let who = membership
             .members
@@ -74,6 +69,37 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
         }
     }
     lines
+}
+
+/// The last two minutes in one line: how fast the revision moves, and the slowest answer of a voter.
+fn history(etcd: &Etcd, width: usize) -> Option<Line<'static>> {
+    let (first, last) = (etcd.history.front()?, etcd.history.back()?);
+    let span_of = last.at.saturating_sub(first.at);
+    if span_of.is_zero() {
+        return None;
+    }
+    // Two sparklines and the words around them.
+    let columns = (width.saturating_sub(46) / 2).clamp(4, 30);
+    let beats: Vec<&Beat> = etcd.history.iter().rev().take(columns + 1).rev().collect();
+    let rates: Vec<Option<u64>> = beats.windows(2).map(|w| Some(rate(w[0], w[1]))).collect();
+    let slowest = |b: &&Beat| b.slowest.map(|s| u64::try_from(s.as_micros()).unwrap_or(u64::MAX));
+    let latencies: Vec<Option<u64>> = beats.iter().skip(1).map(slowest).collect();
+    let worst = etcd.history.iter().filter_map(|b| b.slowest).max().unwrap_or_default();
+    Some(Line::from(vec![
+        span(format!("   last {}: ", text::duration(span_of)), Tone::Dim),
+        span(format!("{}/s ", rate(first, last)), Tone::Plain),
+        span(text::sparkline(&rates), Tone::Active),
+        span(" revisions · slowest ", Tone::Dim),
+        span(text::sparkline(&latencies), Tone::Active),
+        span(format!(" {}", text::latency(worst)), Tone::Plain),
+    ]))
+}
+
+/// Revisions a second between two looks.
+fn rate(from: &Beat, to: &Beat) -> u64 {
+    let moved = u64::try_from(to.revision.saturating_sub(from.revision)).unwrap_or(0);
+    let millis = u64::try_from(to.at.saturating_sub(from.at).as_millis()).unwrap_or(u64::MAX).max(1);
+    moved.saturating_mul(1000) / millis
 }
 
 /// What is wrong with a member, where more is known than a word.

@@ -1,7 +1,30 @@
 //! The panels: one file each.
 
 pub mod bars;
+pub mod certs;
 pub mod etcd;
+pub mod journal;
 pub mod log;
+pub mod masters;
 pub mod step;
 pub mod steps;
+
+use std::time::Duration;
+
+use ratatui::text::Span;
+
+use super::{draw::span, model::Model, text, theme::Tone};
+
+/// The age of live data for a panel's title: marked in words once it is stale, or held still.
+fn aged(model: &Model, at: Option<Duration>, stale: Duration) -> Vec<Span<'static>> {
+    let Some(at) = at else { return Vec::new() };
+    let age = model.now.at.saturating_sub(at);
+    let words = format!("{} old", text::duration(age));
+    if model.held.is_some() {
+        vec![span(format!(" PAUSED, {words}; p goes on "), Tone::Selected)]
+    } else if age >= stale {
+        vec![span(format!(" ! STALE: {words} "), Tone::Selected)]
+    } else {
+        vec![span(words, Tone::Dim)]
+    }
+}

@@ -327,6 +327,9 @@ pub fn summary(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> V
         lines.push(line("If one member dies now", Tone::Heading));
         lines.extend(quorum_lines(quorum));
     }
+    if let Some(texts) = model.texts.get(row.info.id.kind).filter(|t| !t.what.is_empty()) {
+        lines.push(line(text::fit(&first_sentence(&texts.what), width), Tone::Strong));
+    }
     lines.push(line("The way back", Tone::Heading));
     lines.extend(undo_brief(model, row, plan, width));
     for note in &plan.notes {
@@ -347,6 +350,12 @@ pub fn summary(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> V
     }
     lines.extend(texts(model, row, width));
     lines
+}
+
+/// Up to the first full stop; the rest of it stands further down.
+fn first_sentence(text: &str) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    text.find(". ").map_or(text.clone(), |end| text[..=end].to_owned())
 }
 
 fn change_counts(plan: &PlanView) -> String {

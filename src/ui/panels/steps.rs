@@ -94,6 +94,7 @@ pub fn sign(state: &StepState) -> (char, Tone) {
         StepState::Done(_) => ('✓', Tone::Good),
         StepState::Failed(_) => ('✗', Tone::Bad),
         StepState::Undone => ('↶', Tone::Warn),
+        StepState::Skipped => ('»', Tone::Warn),
     }
 }
 
@@ -138,6 +139,7 @@ pub fn state_words(model: &Model, step: &StepRow) -> String {
         StepState::Done(took) => text::duration(*took),
         StepState::Failed(_) => "FAILED".to_owned(),
         StepState::Undone => "taken back".to_owned(),
+        StepState::Skipped => "SKIPPED".to_owned(),
     }
 }
 

@@ -29,6 +29,13 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
         }
         None => lines.extend(labelled("-", 4, "there is nothing of this step to undo", width, Tone::Dim)),
     }
+    if failure.skippable {
+        lines.extend(choice(
+            "i",
+            "skip it: leave it as it is and go on with the next step; the steps after it are right without it",
+        ));
+    }
+    lines.extend(choice("l h", "read the log of the run, or the journals of the hosts; b comes back here"));
     lines.extend(choice("s", "stop here and leave things as they are; the same command goes on later"));
     lines.extend(output(failure, width));
     lines

@@ -48,8 +48,11 @@ fn verdict(model: &Model, observed: &Observed, width: usize) -> Vec<Line<'static
         n => format!("✓ Nothing blocks; {} to read first.", text::count(n, "warning")),
     };
     let mut lines = prose(&what, 0, width, Tone::Good);
-    let next =
-        if model.starting { "Going on." } else { "Enter goes on to the steps; each asks before it changes anything." };
+    let next = if model.starting {
+        "Going on."
+    } else {
+        "Enter goes on to the steps; each asks before it changes anything. v shows certificates and masters."
+    };
     lines.extend(prose(next, 0, width, Tone::Plain));
     lines
 }
@@ -98,17 +101,10 @@ fn host_lines(host: &HostObserved, width: usize) -> Vec<Line<'static>> {
                 let version = e.version.as_deref().unwrap_or("none");
                 clean::line(&format!("{version} {}", e.unit.active))
             });
-            let clock = clock(seen.facts.clock_offset_ms);
+            let clock = text::clock_offset(seen.facts.clock_offset_ms);
             let row = host_row(["✓", name, role, &clock, &etcd, &clean::line(&seen.facts.os)]);
             let cut = text::fit(&row, width);
             vec![Line::from(vec![span("✓", Tone::Good), span(cut.trim_start_matches('✓').to_owned(), Tone::Plain)])]
         }
     }
-}
-
-/// A clock's distance from the operator's: `+0.2 s`.
-fn clock(offset_ms: i64) -> String {
-    let sign = if offset_ms < 0 { '-' } else { '+' };
-    let ms = offset_ms.unsigned_abs();
-    format!("{sign}{}.{} s", ms / 1000, ms % 1000 / 100)
 }

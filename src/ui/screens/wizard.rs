@@ -1,4 +1,5 @@
-//! The wizard: steps, the selected step, etcd, log.
+//! The wizard: steps, the selected step, etcd, log. Certificates and masters take the step's place when they are looked
+//! at, the journals of the hosts the log's.
 //!
 //! ```text
 //!  small (80×24)            tall               wide (120×36)            very wide (180×36)
@@ -41,6 +42,9 @@ pub fn draw(model: &Model, body: Rect, buf: &mut Buffer) {
             Panel::Step => panels::step::draw(model, area, buf),
             Panel::Etcd => panels::etcd::draw(model, area, buf),
             Panel::Log => panels::log::draw(model, area, buf),
+            Panel::Journal => panels::journal::draw(model, area, buf),
+            Panel::Certs => panels::certs::draw(model, area, buf),
+            Panel::Masters => panels::masters::draw(model, area, buf),
         }
     }
 }
@@ -64,7 +68,7 @@ fn split_step(area: Rect) -> [Rect; 2] {
 /// Rows etcd's panel wants: title, head, members, and a little for what is wrong.
 fn etcd_rows(model: &Model) -> u16 {
     let members = model.etcd.last.as_ref().map_or(3, |(m, _)| m.members.len());
-    u16::try_from(members).unwrap_or(u16::MAX).clamp(3, 9) + 3
+    u16::try_from(members).unwrap_or(u16::MAX).clamp(3, 9) + 4
 }
 
 /// Which panels are shown, and where.
@@ -81,7 +85,7 @@ fn areas(model: &Model, body: Rect) -> Vec<(Panel, Rect)> {
         }
         let [steps, step, etcd, log] =
             Layout::vertical([Length(list), Fill(3), Length(etcd_rows(model)), Fill(1)]).areas(body);
-        return vec![(Panel::Steps, steps), (Panel::Step, step), (Panel::Etcd, etcd), (Panel::Log, log)];
+        return vec![(Panel::Steps, steps), (model.upper, step), (Panel::Etcd, etcd), (model.lower, log)];
     }
     let [steps, _, rest] = Layout::horizontal([Length(LIST), Length(1), Fill(1)]).areas(body);
     if body.height < 30 {
@@ -89,11 +93,11 @@ fn areas(model: &Model, body: Rect) -> Vec<(Panel, Rect)> {
     }
     if body.width < 180 {
         let [step, etcd, log] = Layout::vertical([Fill(3), Length(etcd_rows(model)), Fill(2)]).areas(rest);
-        return vec![(Panel::Steps, steps), (Panel::Step, step), (Panel::Etcd, etcd), (Panel::Log, log)];
+        return vec![(Panel::Steps, steps), (model.upper, step), (Panel::Etcd, etcd), (model.lower, log)];
     }
     let [step, _, right] = Layout::horizontal([Fill(1), Length(1), Length(78)]).areas(rest);
     let [etcd, log] = Layout::vertical([Length(etcd_rows(model) + 2), Fill(1)]).areas(right);
-    vec![(Panel::Steps, steps), (Panel::Step, step), (Panel::Etcd, etcd), (Panel::Log, log)]
+    vec![(Panel::Steps, steps), (model.upper, step), (Panel::Etcd, etcd), (model.lower, log)]
 }
 
 /// Columns of the vertical rules.

@@ -98,6 +98,7 @@ fn step_state(model: &mut Model, id: &StepId, state: StepState) {
         StepState::AlreadyDone(seen) => note(model, host, Kind::Step, &format!("{title}: was done already: {seen}")),
         StepState::Failed(why) => note(model, host, Kind::Error, &format!("{title}: failed: {why}")),
         StepState::Undone => note(model, host, Kind::Step, &format!("{title}: taken back")),
+        StepState::Skipped => note(model, host, Kind::Error, &format!("{title}: skipped, left as it is")),
         StepState::Waiting | StepState::Probing | StepState::Asking | StepState::Verifying => {}
     }
     // A step that goes on is no longer one that was asked about or failed.

@@ -2,13 +2,13 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::{engine::select_current, enter, leave, refuse};
+use super::{engine::select_current, enter, leave, live, refuse, typing};
 use crate::{
     engine::confirm::Choice,
     ui::{
         keys::{self, Action, Context},
         message::{Answer, Effect},
-        model::{Ask, Model, Panel, Phase, Quit, Section},
+        model::{Ask, Model, Panel, Phase, Place, PromptKind, Quit, Section},
         view,
     },
 };
@@ -51,6 +51,7 @@ fn unbound(model: &mut Model, context: Context, event: &KeyEvent) -> Vec<Effect>
         // Host names are short; the bound keeps a cat on the keyboard from filling memory.
         if text.chars().count() < 80 {
             text.push(typed);
+            typing::retyped(model);
         }
     }
     Vec::new()
@@ -61,6 +62,8 @@ fn typed_text(model: &mut Model, context: Context) -> Option<&mut String> {
     match context {
         Context::ConfirmTyped => model.asking.as_mut().map(|a| &mut a.typed),
         Context::QuitHard => model.quit.as_mut().map(|q| &mut q.typed),
+        Context::Prompt => model.prompt.as_mut().map(|p| &mut p.typed),
+        Context::Palette => model.palette.as_mut().map(|p| &mut p.typed),
         _ => None,
     }
 }
@@ -74,6 +77,13 @@ pub fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
                 let line = text.lines().next().unwrap_or_default();
                 *typed = typed.with(line);
             }
+        }
+        Context::Prompt => {
+            if let Some(prompt) = &mut model.prompt {
+                let line = crate::remote::clean::line(text.lines().next().unwrap_or_default());
+                prompt.typed.extend(line.chars().take(80));
+            }
+            typing::retyped(model);
         }
         Context::Confirm
         | Context::ConfirmTyped
@@ -95,6 +105,7 @@ fn act(model: &mut Model, context: Context, action: Action, repeated: bool) -> V
         Action::Quit => return quit(model),
         Action::Retry => return choose(model, Choice::Retry),
         Action::Stop => return choose(model, Choice::Stop),
+        Action::Skip => return choose(model, Choice::Skip),
         Action::Undo => model.undo_question = true,
         Action::Start => {
             model.starting = true;
@@ -125,6 +136,12 @@ fn act(model: &mut Model, context: Context, action: Action, repeated: bool) -> V
         }
         Action::Close => model.help = false,
         Action::Look => look(model),
+        Action::Read(panel) => {
+            enter(model, Phase::Wizard);
+            focus(model, panel);
+        }
+        Action::Up if context == Context::Palette => typing::choose(model, -1),
+        Action::Down if context == Context::Palette => typing::choose(model, 1),
         Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::Top | Action::Bottom => {
             scroll(model, context, action);
         }
@@ -143,13 +160,30 @@ fn panels(model: &mut Model, context: Context, action: Action) {
         Action::PreviousSection => section(model, context, |i| (i + Section::ALL.len() - 1) % Section::ALL.len()),
         Action::Show(wanted) => section(model, context, |_| wanted as usize),
         Action::Zoom => model.zoom = !model.zoom,
+        Action::Palette => typing::palette(model),
+        Action::Find => typing::find(model),
+        Action::Filter => {
+            focus(model, Panel::Journal);
+            typing::open(model, PromptKind::Filter);
+        }
+        Action::Older => told(model, |m| m.journal.older_match(false)),
+        Action::Newer => told(model, |m| m.journal.newer_match()),
+        Action::Pause => live::pause(model),
         Action::Fold => model.unfolded = !model.unfolded,
         Action::Along => {
             model.along = true;
             model.log.follow();
+            model.journal.follow();
             select_current(model);
         }
         _ => {}
+    }
+}
+
+/// Goes to a match, or says that there is none.
+fn told(model: &mut Model, go: impl Fn(&mut Model) -> bool) {
+    if !go(model) {
+        model.say("no other match in this direction");
     }
 }
 
@@ -179,6 +213,7 @@ fn no(model: &mut Model, context: Context) -> Vec<Effect> {
     match context {
         Context::Undo => model.undo_question = false,
         Context::Quit | Context::QuitHard => model.quit = None,
+        Context::Prompt | Context::Palette => typing::cancel(model),
         Context::HostKey | Context::Secret => return model.asks.pop_front().map(|a| refuse(&a)).into_iter().collect(),
         _ => {}
     }
@@ -213,6 +248,15 @@ fn submit(model: &mut Model, context: Context) -> Vec<Effect> {
             model.asking = Some(asking);
             Vec::new()
         }
+        Context::Prompt => {
+            typing::submit(model);
+            Vec::new()
+        }
+        Context::Palette => {
+            let below = keys::below_help(model);
+            let action = typing::chosen(model).filter(|a| keys::available(model, *a));
+            action.map(|action| act(model, below, action, false)).unwrap_or_default()
+        }
         Context::QuitHard => {
             if model.quit.as_ref().is_some_and(|q| q.typed == LEAVE) {
                 model.quit = None;
@@ -231,6 +275,7 @@ fn quit(model: &mut Model) -> Vec<Effect> {
     match model.phase {
         Phase::Finished => vec![Effect::Quit],
         _ if model.end.is_some() => vec![Effect::Quit],
+        _ if model.only_looks() => vec![Effect::Quit],
         Phase::Connecting | Phase::Survey if !model.busy() => {
             // Nothing but reading has happened; whoever waits for an answer gets a no.
             model.asks.drain(..).map(|a| refuse(&a)).chain([Effect::Quit]).collect()
@@ -261,6 +306,7 @@ fn aside(model: &mut Model) {
 /// Between the failed step or the summary and the run behind it.
 fn look(model: &mut Model) {
     let to = match model.phase {
+        Phase::Wizard if model.only_looks() => Phase::Survey,
         Phase::Wizard if model.failure.is_some() => Phase::Failed,
         Phase::Wizard => Phase::Finished,
         _ => Phase::Wizard,
@@ -277,6 +323,7 @@ fn erase(model: &mut Model, context: Context, all: bool) {
         } else {
             text.pop();
         }
+        typing::retyped(model);
     }
 }
 
@@ -296,9 +343,13 @@ fn copy(model: &mut Model) -> Vec<Effect> {
 
 fn focus(model: &mut Model, panel: Panel) {
     model.focus = panel;
-    if panel != Panel::Steps {
-        model.main = panel;
+    match panel.place() {
+        Place::List => return,
+        Place::Upper => model.upper = panel,
+        Place::Lower => model.lower = panel,
+        Place::Etcd => {}
     }
+    model.main = panel;
 }
 
 fn step_focus(model: &mut Model, by: usize) {
@@ -324,8 +375,8 @@ fn scroll(model: &mut Model, context: Context, action: Action) {
     if context == Context::Wizard && model.focus == Panel::Steps && !model.steps.is_empty() {
         return select(model, action);
     }
-    if context == Context::Wizard && model.focus == Panel::Log {
-        return scroll_log(model, action);
+    if context == Context::Wizard && matches!(model.focus, Panel::Log | Panel::Journal) {
+        return scroll_lines(model, action);
     }
     let (total, height) = view::extent(model);
     let limit = total.saturating_sub(height);
@@ -333,6 +384,8 @@ fn scroll(model: &mut Model, context: Context, action: Action) {
         Context::Help => &mut model.scroll.help,
         Context::Confirm | Context::ConfirmTyped | Context::Undo => &mut model.scroll.dialog,
         Context::Wizard if model.focus == Panel::Etcd => &mut model.scroll.etcd,
+        Context::Wizard if model.focus == Panel::Certs => &mut model.scroll.certs,
+        Context::Wizard if model.focus == Panel::Masters => &mut model.scroll.masters,
         Context::Wizard => &mut model.scroll.step,
         _ => &mut model.scroll.screen,
     };
@@ -369,14 +422,23 @@ fn select(model: &mut Model, action: Action) {
     }
 }
 
-fn scroll_log(model: &mut Model, action: Action) {
+/// The log and the journals: moved by lines, the end is followed.
+fn scroll_lines(model: &mut Model, action: Action) {
     let page = isize::try_from(view::extent(model).1.saturating_sub(1).max(1)).unwrap_or(1);
-    match action {
-        Action::Up => model.log.scroll(-1),
-        Action::Down => model.log.scroll(1),
-        Action::PageUp => model.log.scroll(-page),
-        Action::PageDown => model.log.scroll(page),
-        Action::Top => model.log.top(),
-        _ => model.log.follow(),
+    let journal = model.focus == Panel::Journal;
+    let by = match action {
+        Action::Up => -1,
+        Action::Down => 1,
+        Action::PageUp => -page,
+        Action::PageDown => page,
+        Action::Top if journal => return model.journal.top(),
+        Action::Top => return model.log.top(),
+        _ if journal => return model.journal.follow(),
+        _ => return model.log.follow(),
+    };
+    if journal {
+        model.journal.scroll(by);
+    } else {
+        model.log.scroll(by);
     }
 }
