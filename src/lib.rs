@@ -20,6 +20,7 @@
 //! | [`runbook`] | the chapters as steps; `runbook::edit` are pure edits, text in, text out | engine's plain types, survey, remote, pki, cluster |
 //! | [`engine`] | probe, preview, gate, confirm, journal, apply, verify | survey, remote, pki, cluster |
 //! | [`watch`] | pollers for the live panels | remote, pki, cluster |
+//! | [`practice`] | an in-memory cluster behind the same [`remote::Remote`], faults included | survey's parsers, remote, pki, cluster |
 //! | [`ui`] | model, message, update, view | the plain data types of the others, never their doing |
 //! | [`app`] | the one place that knows everybody | all |
 //!
@@ -30,6 +31,7 @@ pub mod app;
 pub mod cluster;
 pub mod engine;
 pub mod pki;
+pub mod practice;
 pub mod remote;
 pub mod runbook;
 pub mod survey;

@@ -19,6 +19,8 @@ const EXIT_CODES: &str =
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Grow a cluster that lives in memory: the same wizard and steps, nothing installed, nothing at stake
+    Practice(PracticeArgs),
     /// Walk the runbook: the wizard, or plain progress lines with --headless
     Run(RunArgs),
     /// Show every operation, diff and undo; change nothing
@@ -38,6 +40,34 @@ pub(super) enum Command {
     Undo(UndoArgs),
     /// Say who did what when on which host, and what can still be taken back
     Report(ReportArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct PracticeArgs {
+    /// The scenario: one of --list, or a scenario file
+    #[arg(default_value = "growth")]
+    pub scenario: String,
+    /// Name the scenarios and leave
+    #[arg(long)]
+    pub list: bool,
+    /// Plain progress lines instead of the wizard; needs no terminal
+    #[arg(long)]
+    pub headless: bool,
+    /// Say yes beforehand to steps up to this risk (with --headless)
+    #[arg(long, value_name = "RISK", requires = "headless")]
+    pub approve: Option<ApproveArg>,
+    /// What to do about a step that fails half way (with --headless)
+    #[arg(long, value_name = "WHAT", requires = "headless", default_value = "undo")]
+    pub on_failure: OnFailure,
+    /// Let time pass faster than the clock
+    #[arg(long)]
+    pub fast: bool,
+    /// So many workers instead of the scenario's
+    #[arg(long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// Another number, other chance: process ids, how long a joiner takes
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
 }
 
 #[derive(Debug, Args)]

@@ -19,11 +19,11 @@ use tokio::{
 use super::{
     Task,
     cli::{ApproveArg, OnFailure},
-    session::{Looked, Session, unheard},
+    session::{Hosts, Looked, Session, unheard},
     tty::Tty,
 };
 use crate::{
-    cluster::{Cluster, HostName},
+    cluster::HostName,
     engine::{
         Approve, Confirmed, Event, Operator, StepId,
         act::ActProgress,
@@ -39,12 +39,12 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Walks the runbook with plain lines on standard output.
 pub(super) async fn run(
-    cluster: Arc<Cluster>,
+    hosts: &Hosts,
     task: Task,
     approve: Option<ApproveArg>,
     on_failure: OnFailure,
 ) -> Outcome {
-    let (session, looked) = look(cluster).await;
+    let (session, looked) = look(hosts).await;
     say(&plain::survey(&looked.observed));
     let blocking = Session::blocking(&looked, task);
     let Some(etcd) = looked.etcd.clone().filter(|_| blocking.is_empty()) else {
@@ -79,14 +79,14 @@ pub(super) async fn run(
 }
 
 /// Connects and surveys, saying how that goes.
-pub(super) async fn look(cluster: Arc<Cluster>) -> (Session, Looked) {
-    for notice in &cluster.notices {
+pub(super) async fn look(hosts: &Hosts) -> (Session, Looked) {
+    for notice in &hosts.cluster().notices {
         say(&[format!("[file] {}", notice.text)]);
     }
     let (states, mut arriving) = mpsc::unbounded_channel::<(HostName, ConnectState)>();
     let asker: Arc<dyn Asker> =
         if std::io::stdin().is_terminal() { Arc::new(Tty::default()) } else { Arc::new(Nobody) };
-    let session = Session::new(cluster, asker, Some(states));
+    let session = Session::new(hosts, asker, Some(states));
     let relay = tokio::spawn(async move {
         while let Some((host, state)) = arriving.recv().await {
             say(&connect_lines(&host, &state));
@@ -100,6 +100,8 @@ pub(super) async fn look(cluster: Arc<Cluster>) -> (Session, Looked) {
 
 fn connect_lines(host: &HostName, state: &ConnectState) -> Vec<String> {
     match state {
+        // There are many of them, and nothing to log in to.
+        ConnectState::Up(up) if up.method == "practice" => Vec::new(),
         ConnectState::Up(up) => vec![format!("[ssh] {host}: logged in in {} ms", up.took.as_millis())],
         ConnectState::Failed(e) => vec![format!("[ssh] {e}")],
         ConnectState::HostKey { fingerprint } => vec![format!("[ssh] {host}: unknown host key {fingerprint}")],

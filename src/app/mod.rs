@@ -10,11 +10,13 @@ mod history;
 mod live;
 mod paths;
 mod plan;
+mod practice;
 mod session;
 mod tty;
 mod wizard;
 
 use cli::{ApproveArg, Cli, Command, OnFailure};
+use session::Hosts;
 
 use crate::{
     cluster::{Cluster, file},
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
 
 async fn dispatch(cli: Cli) -> u8 {
     let file = match &cli.command {
+        Command::Practice(args) => return practice::run(args).await,
         Command::Run(args) => &args.file,
         Command::Plan { file, .. } | Command::Survey { file } => file,
         Command::Undo(args) => &args.file,
@@ -62,16 +65,18 @@ async fn dispatch(cli: Cli) -> u8 {
     match cli.command {
         Command::Run(args) => {
             let task = Task::Grow { through: args.through.map_or(runbook::LAST_CHAPTER, Chapter::from) };
-            walk(cluster, task, args.headless.then_some((args.approve, args.on_failure))).await
+            walk(&Hosts::Real(cluster), task, args.headless.then_some((args.approve, args.on_failure))).await
         }
         Command::Undo(args) => {
-            walk(cluster, Task::TakeBack, args.headless.then_some((args.approve, OnFailure::Stop))).await
+            walk(&Hosts::Real(cluster), Task::TakeBack, args.headless.then_some((args.approve, OnFailure::Stop))).await
         }
         Command::Report(args) => history::print(&cluster, &args).code(),
         Command::Plan { through, .. } => {
-            plan::plan(cluster, through.map_or(runbook::LAST_CHAPTER, Chapter::from)).await.code()
+            plan::plan(&Hosts::Real(cluster), through.map_or(runbook::LAST_CHAPTER, Chapter::from)).await.code()
         }
-        Command::Survey { .. } => plan::survey(cluster).await.code(),
+        // Answered above: it has no cluster file.
+        Command::Practice(_) => BAD_INPUT,
+        Command::Survey { .. } => plan::survey(&Hosts::Real(cluster)).await.code(),
     }
 }
 
@@ -85,10 +90,10 @@ enum Task {
 }
 
 /// Walks steps: with plain lines when there are flags for that, else in the wizard.
-async fn walk(cluster: Arc<Cluster>, task: Task, flags: Option<(Option<ApproveArg>, OnFailure)>) -> u8 {
+async fn walk(hosts: &Hosts, task: Task, flags: Option<(Option<ApproveArg>, OnFailure)>) -> u8 {
     match flags {
-        Some((approve, on_failure)) => headless::run(cluster, task, approve, on_failure).await.code(),
-        None => wizard::run(cluster, task).await,
+        Some((approve, on_failure)) => headless::run(hosts, task, approve, on_failure).await.code(),
+        None => wizard::run(hosts, task).await,
     }
 }
 

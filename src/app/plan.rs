@@ -1,21 +1,19 @@
 //! `banister plan` and `banister survey`: what would be done, and what there is. Both change nothing.
 
-use std::sync::Arc;
-
 use super::{
     Task,
     headless::{look, say},
+    session::Hosts,
 };
 use crate::{
-    cluster::Cluster,
     engine::{Chapter, Probe, event::Outcome},
     survey::show::{self, show},
     ui::plain,
 };
 
 /// Looks at everything and prints it.
-pub(super) async fn survey(cluster: Arc<Cluster>) -> Outcome {
-    let (session, looked) = look(cluster).await;
+pub(super) async fn survey(hosts: &Hosts) -> Outcome {
+    let (session, looked) = look(hosts).await;
     let now = jiff::Timestamp::now().as_second();
     let width = crossterm::terminal::size().map_or(show::DEFAULT_WIDTH, |(columns, _)| usize::from(columns));
     let text = show(&session.cluster, &looked.observed, now, width.max(show::DEFAULT_WIDTH));
@@ -24,8 +22,8 @@ pub(super) async fn survey(cluster: Arc<Cluster>) -> Outcome {
 }
 
 /// Prints every step with its operations, diffs and undo, as they would be now.
-pub(super) async fn plan(cluster: Arc<Cluster>, through: Chapter) -> Outcome {
-    let (session, looked) = look(cluster).await;
+pub(super) async fn plan(hosts: &Hosts, through: Chapter) -> Outcome {
+    let (session, looked) = look(hosts).await;
     say(&plain::survey(&looked.observed));
     let blocked = !looked.observed.blocking().is_empty();
     let Some(etcd) = looked.etcd.clone() else { return Outcome::Refused };

@@ -15,10 +15,11 @@ use crate::{
         step::SharedStep,
         undo,
     },
+    practice::Practice,
     remote::{
         Asker, SharedRemote, clean,
         etcd::{EtcdAccess, EtcdApi, Membership},
-        ssh::{ConnectState, SshRemote},
+        ssh::{ConnectState, Connected, SshRemote},
     },
     runbook::{self, Ctx},
     survey::{
@@ -27,12 +28,44 @@ use crate::{
     },
 };
 
+/// The hosts that are meant.
+#[derive(Clone)]
+pub(super) enum Hosts {
+    /// Those of a cluster file, over SSH.
+    Real(Arc<Cluster>),
+    /// Those of a practice cluster, in memory.
+    Practice(Practice),
+}
+
+impl Hosts {
+    /// The cluster file that goes with them.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        match self {
+            Self::Real(cluster) => cluster,
+            Self::Practice(practice) => &practice.cluster,
+        }
+    }
+
+    /// Whether they live in memory.
+    pub fn practice(&self) -> bool {
+        matches!(self, Self::Practice(_))
+    }
+}
+
 /// A way to the hosts of one cluster file.
 #[derive(Clone)]
 pub(super) struct Session {
     pub cluster: Arc<Cluster>,
-    ssh: SshRemote,
+    line: Line,
     remote: SharedRemote,
+}
+
+/// How the hosts are connected to.
+#[derive(Clone)]
+enum Line {
+    Ssh(SshRemote),
+    /// Nothing to connect to: the hosts are here, and this is told of them.
+    Memory(Option<UnboundedSender<(HostName, ConnectState)>>),
 }
 
 /// What a look at everything gave.
@@ -46,13 +79,42 @@ pub(super) struct Looked {
 impl Session {
     /// Dials nothing yet.
     pub fn new(
-        cluster: Arc<Cluster>,
+        hosts: &Hosts,
         asker: Arc<dyn Asker>,
         progress: Option<UnboundedSender<(HostName, ConnectState)>>,
     ) -> Self {
-        let ssh = SshRemote::new(&cluster, asker, progress);
-        let remote: SharedRemote = Arc::new(ssh.clone());
-        Self { cluster, ssh, remote }
+        let cluster = hosts.cluster().clone();
+        let (line, remote): (Line, SharedRemote) = match hosts {
+            Hosts::Real(_) => {
+                let ssh = SshRemote::new(&cluster, asker, progress);
+                (Line::Ssh(ssh.clone()), Arc::new(ssh))
+            }
+            Hosts::Practice(practice) => (Line::Memory(progress), Arc::new(practice.clone())),
+        };
+        Self { cluster, line, remote }
+    }
+
+    /// Connects to every host at once. Who could not be is told by the survey, together with everything else.
+    async fn connect(&self) {
+        match &self.line {
+            Line::Ssh(ssh) => {
+                let _ = ssh.connect_all().await;
+            }
+            Line::Memory(None) => {}
+            Line::Memory(Some(progress)) => {
+                for node in self.cluster.hosts() {
+                    let up = Connected {
+                        address: format!("{}:22", node.address),
+                        user: "root".into(),
+                        method: "practice".into(),
+                        host_key: "none: this host is practice".into(),
+                        via: None,
+                        took: std::time::Duration::ZERO,
+                    };
+                    let _ = progress.send((node.name.clone(), ConnectState::Up(up)));
+                }
+            }
+        }
     }
 
     /// The door to the hosts.
@@ -62,8 +124,7 @@ impl Session {
 
     /// Connects to every host at once, then looks at all of them and at etcd. Changes nothing.
     pub async fn look(&self, progress: UnboundedSender<SurveyProgress>) -> Looked {
-        // Who failed to connect is told by the survey, together with everything else.
-        let _ = self.ssh.connect_all().await;
+        self.connect().await;
         let (etcd, why) = match self.etcd().await {
             Ok(api) => (Some(api), String::new()),
             Err(why) => (None, why),

@@ -27,10 +27,10 @@ use tokio::{
 use super::{
     Task,
     live::{self, Live},
-    session::{Looked, Session, unheard},
+    session::{Hosts, Looked, Session, unheard},
 };
 use crate::{
-    cluster::{Cluster, HostName},
+    cluster::HostName,
     engine::{
         Confirmed, Operator,
         confirm::{Choice, ConfirmRequest, Decision, Failure},
@@ -54,7 +54,7 @@ const TICK: Duration = Duration::from_millis(250);
 const FRAME: Duration = Duration::from_millis(25);
 
 /// Runs the wizard; the exit code.
-pub(super) async fn run(cluster: Arc<Cluster>, task: Task) -> u8 {
+pub(super) async fn run(hosts: &Hosts, task: Task) -> u8 {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         eprintln!(
             "banister: the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all"
@@ -73,7 +73,7 @@ pub(super) async fn run(cluster: Arc<Cluster>, task: Task) -> u8 {
             return 1;
         }
     };
-    let wizard = Wizard::new(cluster, task, to_self, &screen);
+    let wizard = Wizard::new(hosts, task, to_self, &screen);
     let (code, farewell) = wizard.run(screen, inbox).await;
     drop(guard);
     if let Some(farewell) = farewell {
@@ -123,20 +123,20 @@ struct Wizard {
 }
 
 impl Wizard {
-    fn new(cluster: Arc<Cluster>, task: Task, to_self: UnboundedSender<Inner>, screen: &Screen) -> Self {
+    fn new(hosts: &Hosts, task: Task, to_self: UnboundedSender<Inner>, screen: &Screen) -> Self {
         let began = Instant::now();
         let (states, arriving) = mpsc::unbounded_channel();
         let asker = Arc::new(AtScreen { to: to_self.clone(), next: AtomicU64::new(1) });
-        let session = Session::new(cluster.clone(), asker, Some(states));
+        let session = Session::new(hosts, asker, Some(states));
         tokio::spawn(relay_connects(arriving, to_self.clone()));
         let size = screen.size().map_or((80, 24), |s| (s.width, s.height));
         let model = Model::new(Setup {
-            cluster,
+            cluster: hosts.cluster().clone(),
             texts: step_texts(),
             theme: Theme::detect(|name| std::env::var(name).ok()),
             now: now(began),
             size,
-            practice: false,
+            practice: hosts.practice(),
         });
         Self {
             session,

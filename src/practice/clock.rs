@@ -1,0 +1,45 @@
+//! Practice time: like the operator's, or faster.
+//!
+//! Hosts show the operator's own time of day (plus what their clock is off); only how long things take is made shorter.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The cluster has been up for so long when practice begins: links between members are old, not new.
+const UP_BEFORE: Duration = Duration::from_secs(3600);
+
+/// The clock that everything which takes time goes by.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    began: Instant,
+    speed: u32,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new(1)
+    }
+}
+
+impl Clock {
+    /// A clock that runs `speed` times as fast as the operator's; 0 counts as 1.
+    pub fn new(speed: u32) -> Self {
+        Self { began: Instant::now(), speed: speed.max(1) }
+    }
+
+    /// Practice time since the cluster was made.
+    pub fn now(&self) -> Duration {
+        UP_BEFORE + self.began.elapsed() * self.speed
+    }
+
+    /// Waits for so much practice time.
+    pub async fn sleep(&self, time: Duration) {
+        tokio::time::sleep(time / self.speed).await;
+    }
+}
+
+/// The operator's time of day, in milliseconds since the epoch.
+pub(super) fn epoch_ms() -> i64 {
+    i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
+}

@@ -1,0 +1,122 @@
+//! Every operation of [`crate::remote::op`] on a host in memory, with the output and status its shell would give.
+
+mod files;
+mod firewall;
+mod look;
+mod people;
+
+use std::path::Path;
+
+use super::{etcd::tools, units, world::World};
+use crate::{
+    cluster::HostName,
+    remote::{Op, shell::NOT_THERE},
+};
+
+/// What came of an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Done {
+    /// Exit status.
+    pub status: u32,
+    /// Standard output.
+    pub stdout: Vec<u8>,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Done {
+    /// Status 0 with that output.
+    pub fn out(text: impl Into<Vec<u8>>) -> Self {
+        Self { stdout: text.into(), ..Self::default() }
+    }
+
+    /// A status other than 0 with the reason.
+    pub fn failed(status: u32, stderr: impl Into<String>) -> Self {
+        Self { status, stdout: Vec::new(), stderr: stderr.into() }
+    }
+
+    /// What is asked for does not exist.
+    pub fn not_there() -> Self {
+        Self { status: NOT_THERE, ..Self::default() }
+    }
+
+    fn of(answer: units::Answer) -> Self {
+        Self { status: answer.0, stdout: Vec::new(), stderr: answer.1 }
+    }
+}
+
+/// A tool's complaint: `what: why`, status 1.
+fn complain(what: &str, why: super::files::Errno) -> Done {
+    Done::failed(1, format!("{what}: {}\n", why.words()))
+}
+
+/// Runs an operation that is over at once. `input` is what came on standard input, for [`Op::ReceiveFile`].
+///
+/// The lone etcd of a rehearsal, a followed journal and a snapshot of a member take time and are run elsewhere.
+pub fn run(world: &mut World, name: &HostName, op: &Op, input: &[u8]) -> Done {
+    let now = world.hosts.get(name).map_or(0, super::host::Host::epoch_ms) / 1000;
+    let Some(host) = world.hosts.get_mut(name) else {
+        return Done::failed(255, format!("{name}: no such host in this practice cluster\n"));
+    };
+    host.files.now = now;
+    match op {
+        Op::Facts { ports, space, programs } => look::facts(world, name, ports, space, programs),
+        Op::ReadFile { path } | Op::ReadSecret { path } => look::read(host, path),
+        Op::Stat { paths } => look::stat(host, paths),
+        Op::ListTree { dir } => look::list_tree(host, dir),
+        Op::ListDir { dir } => look::list_dir(host, dir),
+        Op::UnitState { unit } => Done::out(units::show(host, unit)),
+        Op::UnitLog { unit, lines } => look::journal(host, unit, *lines, false),
+        Op::FollowLog { unit, lines } => look::journal(host, unit, *lines, true),
+        Op::EtcdVersion { bin } => look::etcd_version(host, bin),
+        Op::WriteFile { path, content, mode, owner, backup } => {
+            files::write(host, path, content.bytes(), *mode, owner, &content.sha256(), backup.as_deref())
+        }
+        Op::ReceiveFile { path, mode, owner, sha256, backup } => {
+            files::write(host, path, input, *mode, owner, sha256, backup.as_deref())
+        }
+        Op::MakeDir { path, mode, owner } => files::make_dir(host, path, *mode, owner),
+        Op::RemoveFiles { paths } => files::remove(host, paths),
+        Op::RemoveTree { path } => files::remove_tree(host, path),
+        Op::RemoveEmptyDir { path } => files::remove_empty_dir(host, path),
+        Op::SetAside { dir, to } => files::set_aside(host, dir, to),
+        Op::RestoreFile { path, backup } => files::restore(host, path, backup),
+        Op::BackupTrees { from, except, to } => files::backup(host, from, except, to),
+        Op::Systemctl { verb, unit } => Done::of(units::systemctl(world, name, *verb, unit)),
+        Op::DaemonReload => {
+            units::daemon_reload(host);
+            Done::default()
+        }
+        Op::SetHostname { name } => people::set_hostname(host, name),
+        Op::AddUser { name, home } => people::add_user(host, name, home),
+        Op::RemoveUser { name } => people::remove_user(host, name),
+        Op::FirewallOff => firewall::off(world, name),
+        Op::FirewallOn { firewalld, ufw, selinux } => firewall::on(world, name, *firewalld, *ufw, *selinux),
+        Op::PortsMissing { ports } => firewall::missing(host, ports),
+        Op::OpenPorts { ports } => firewall::set_ports(host, ports, true),
+        Op::ClosePorts { ports } => firewall::set_ports(host, ports, false),
+        Op::SnapshotStatus { bin, path } => tools::snapshot_status(world, name, bin, path),
+        Op::SnapshotTrial { bin, path, scratch } => match deep_enough(scratch) {
+            true => tools::snapshot_trial(world, name, bin, path, scratch),
+            false => refused(scratch),
+        },
+        Op::SnapshotSave { .. } | Op::RehearsalEtcd { .. } => not_practised(op),
+        Op::Tree(_) | Op::Package(_) | Op::Container(_) => not_practised(op),
+    }
+}
+
+/// What the practice cluster does not know (yet), said so that nobody takes it for a host's fault.
+fn not_practised(op: &Op) -> Done {
+    Done::failed(127, format!("{}: the practice cluster does not know this operation\n", op.summary()))
+}
+
+/// The shell's own rule: two components at least, and no way up.
+fn deep_enough(path: &Path) -> bool {
+    path.is_absolute()
+        && path.components().count() >= 3
+        && !path.components().any(|c| matches!(c, std::path::Component::ParentDir))
+}
+
+fn refused(path: &Path) -> Done {
+    Done::failed(1, format!("refused: {}\n", path.display()))
+}

@@ -1,0 +1,130 @@
+//! Everything there is in practice, behind one lock.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use super::{
+    clock::Clock,
+    etcd::{self, model::Etcd},
+    host::{Host, Power},
+    units,
+};
+use crate::{
+    cluster::HostName,
+    remote::{BoxStream, RemoteError, Target},
+};
+
+/// How often somebody who waits for a frozen host looks again, in practice time.
+const THAW: Duration = Duration::from_millis(200);
+
+/// Every host and every etcd.
+#[derive(Debug, Default)]
+pub struct World {
+    /// What time goes by.
+    pub clock: Clock,
+    /// Hosts by their name in the cluster file.
+    pub hosts: BTreeMap<HostName, Host>,
+    /// etcd.
+    pub etcd: Etcd,
+}
+
+impl World {
+    /// Brings everything up to now.
+    pub fn settle(&mut self) {
+        units::settle(self);
+        etcd::model::settle(self);
+    }
+
+    /// Switches a host off, or freezes it, or lets it run again: units that are enabled start then.
+    pub fn power(&mut self, name: &HostName, power: Power) {
+        let Some(host) = self.hosts.get_mut(name) else { return };
+        let before = std::mem::replace(&mut host.power, power);
+        match (before, power) {
+            (Power::Up | Power::Hung, Power::Down) => {
+                for unit in host.units.values_mut() {
+                    (unit.state, unit.pid) = (units::State::Inactive, 0);
+                }
+                self.etcd.processes.retain(|p| &p.host != name);
+            }
+            (Power::Down, Power::Up) => {
+                let wants = host.files.children(std::path::Path::new("/etc/systemd/system/multi-user.target.wants"));
+                let named = |p: std::path::PathBuf| p.file_stem().map(|s| s.to_string_lossy().into_owned());
+                for unit in wants.into_iter().filter_map(named) {
+                    units::start(self, name, &unit, true);
+                }
+            }
+            _ => {}
+        }
+        self.settle();
+    }
+}
+
+/// The world, shared by whoever serves or asks.
+#[derive(Debug, Clone)]
+pub struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    /// Around a world.
+    pub fn new(world: World) -> Self {
+        Self(Arc::new(Mutex::new(world)))
+    }
+
+    /// The world as it is now.
+    pub fn lock(&self) -> MutexGuard<'_, World> {
+        let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        world.settle();
+        world
+    }
+
+    /// What time goes by.
+    pub fn clock(&self) -> Clock {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clock
+    }
+
+    /// Waits while a host is frozen.
+    pub async fn awake(&self, host: &HostName) {
+        let hung = || self.lock().hosts.get(host).is_some_and(|h| h.power == Power::Hung);
+        while hung() {
+            self.clock().sleep(THAW).await;
+        }
+    }
+
+    /// A connection from a host to a port, refused as the kernel and the firewalls on the way refuse it.
+    pub async fn connect(&self, via: &HostName, to: Target) -> Result<BoxStream, RemoteError> {
+        let failed = |why: &str| RemoteError::Dial {
+            host: via.clone(),
+            target: to.to_string(),
+            why: format!("{why}; check that something listens there and that no firewall is in between"),
+        };
+        let (target, pid, peer, from) = {
+            let world = self.lock();
+            let caller = world.hosts.get(via).ok_or_else(|| failed("connect failed"))?;
+            let own = to.address.is_loopback() || to.address == caller.address;
+            let target = if own { Some(caller) } else { world.hosts.values().find(|h| h.address == to.address) };
+            let target = target.filter(|t| t.power != Power::Down).ok_or_else(|| failed("no route to host"))?;
+            if target.power == Power::Hung {
+                // The kernel of a frozen machine says nothing at all.
+                let (ours, theirs) = tokio::io::duplex(64);
+                tokio::spawn(hold(self.clone(), target.name.clone(), theirs));
+                return Ok(Box::new(ours));
+            }
+            if !own && !target.lets_in(to.port) {
+                return Err(failed("no route to host"));
+            }
+            let (process, peer) =
+                world.etcd.listener(&target.name, to.port).ok_or_else(|| failed("connection refused"))?;
+            let from = if to.address.is_loopback() { to.address } else { caller.address };
+            (target.name.clone(), process.pid, peer, from)
+        };
+        etcd::server::connect(self, &target, pid, peer, from).ok_or_else(|| failed("connection refused"))
+    }
+}
+
+/// Keeps the far end of a connection to a frozen host until it thaws; then it breaks, as TCP would find out.
+async fn hold(shared: Shared, host: HostName, end: tokio::io::DuplexStream) {
+    shared.awake(&host).await;
+    drop(end);
+}

@@ -1,0 +1,288 @@
+//! What the program's own session does, for tests: look, grow, take back.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, atomic::AtomicBool},
+};
+
+use async_trait::async_trait;
+use banister::{
+    cluster::{Cluster, EtcdPair, HostName},
+    engine::{
+        Approve, Chapter, Confirmed, Engine, Event, Journal, Operator,
+        act::handshake,
+        confirm::{Choice, ConfirmRequest, Decision, Failure},
+        event::Outcome,
+        journal::{Line, Record},
+        step::SharedStep,
+        undo,
+    },
+    pki::CertInfo,
+    practice::{
+        Options, Practice, Scenario, build,
+        files::{Kind, sha256},
+        world::World,
+    },
+    remote::{
+        SharedRemote,
+        etcd::{EtcdAccess, EtcdApi, Membership},
+    },
+    runbook::{self, Ctx},
+    survey::{EtcdLook, Finding, Observed, survey},
+};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+/// Practice time in tests: seconds pass in milliseconds.
+pub const SPEED: u32 = 1000;
+
+/// A practice cluster with an operator's machine beside it.
+pub struct Desk {
+    pub practice: Practice,
+    pub home: TempDir,
+    runs: Mutex<usize>,
+}
+
+/// How a run ended, and what it said.
+pub struct Ran {
+    pub outcome: Outcome,
+    pub why: String,
+    pub events: Vec<Event>,
+}
+
+impl Ran {
+    /// The steps that did something.
+    pub fn done(&self) -> Vec<String> {
+        let verified = self.events.iter().filter_map(|e| match e {
+            Event::Verified(id, _) => Some(id.to_string()),
+            _ => None,
+        });
+        verified.collect()
+    }
+
+    /// Every failure that was shown.
+    pub fn failures(&self) -> Vec<&Failure> {
+        self.events.iter().filter_map(|e| if let Event::Failed(f) = e { Some(f) } else { None }).collect()
+    }
+}
+
+/// Says yes to everything, and chooses the same each time something fails.
+struct Agreeable(Choice);
+
+#[async_trait]
+impl Operator for Agreeable {
+    async fn confirm(&self, request: ConfirmRequest) -> Decision {
+        Confirmed::by_flag(Approve::All, &request.step, request.risk).map_or(Decision::Stop, Decision::Go)
+    }
+
+    async fn failed(&self, _: Failure) -> Choice {
+        self.0
+    }
+}
+
+/// etcd's API, or why there is none.
+struct Door(Result<Arc<EtcdApi>, String>);
+
+#[async_trait]
+impl EtcdLook for Door {
+    async fn look(&self) -> Result<Membership, String> {
+        match &self.0 {
+            Ok(api) => api.look().await.map_err(|e| e.to_string()),
+            Err(why) => Err(why.clone()),
+        }
+    }
+}
+
+/// A fresh look at everything.
+pub struct Looked {
+    pub observed: Arc<Observed>,
+    pub etcd: Result<Arc<EtcdApi>, String>,
+}
+
+impl Desk {
+    /// A scenario of the program.
+    pub fn new(scenario: &str) -> Self {
+        Self::of(&Scenario::find(scenario).unwrap(), SPEED)
+    }
+
+    pub fn of(scenario: &Scenario, speed: u32) -> Self {
+        let practice = build(scenario, Options { speed, ..Options::default() }).unwrap();
+        Self { practice, home: tempfile::tempdir().unwrap(), runs: Mutex::new(0) }
+    }
+
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.practice.cluster
+    }
+
+    pub fn remote(&self) -> SharedRemote {
+        Arc::new(self.practice.clone())
+    }
+
+    /// etcd through the first original that has a good client pair.
+    pub async fn etcd(&self) -> Result<Arc<EtcdApi>, String> {
+        let cluster = self.cluster();
+        let mut reasons = Vec::new();
+        for master in &cluster.masters {
+            match handshake::client(cluster, &self.remote(), master, EtcdPair::Client).await {
+                Ok(tls) => {
+                    let access = EtcdAccess {
+                        tls,
+                        client_port: cluster.etcd.client_port,
+                        originals: cluster.masters.iter().map(|m| m.name.clone()).collect(),
+                        addresses: cluster.all_masters().map(|n| (n.name.clone(), n.address)).collect(),
+                    };
+                    return Ok(Arc::new(EtcdApi::new(self.remote(), access)));
+                }
+                Err(e) => reasons.push(e.to_string()),
+            }
+        }
+        Err(reasons.join("; "))
+    }
+
+    pub async fn look(&self) -> Looked {
+        let etcd = self.etcd().await;
+        let observed =
+            survey(self.cluster(), self.remote(), &Door(etcd.clone()), mpsc::unbounded_channel().0).await;
+        Looked { observed: Arc::new(observed), etcd }
+    }
+
+    /// What the survey finds that stops a growth.
+    pub async fn blocking(&self) -> Vec<Finding> {
+        self.look().await.observed.blocking()
+    }
+
+    pub async fn members(&self) -> Membership {
+        self.etcd().await.unwrap().look().await.unwrap()
+    }
+
+    /// The steps of a growth, and the context they share.
+    pub async fn steps(&self) -> (Arc<Ctx>, Vec<SharedStep>) {
+        let looked = self.look().await;
+        let blocking = looked.observed.blocking();
+        assert!(blocking.is_empty(), "{blocking:#?}");
+        let stamp = runbook::stamp::choose(self.cluster(), &self.practice, jiff::Timestamp::now()).await;
+        let cx = Arc::new(Ctx {
+            cluster: self.cluster().clone(),
+            remote: self.remote(),
+            etcd: looked.etcd.unwrap(),
+            observed: looked.observed,
+            stamp,
+            local_dir: self.home.path().join("backups"),
+        });
+        (cx.clone(), runbook::steps(&cx))
+    }
+
+    /// A run of those steps with a journal of its own.
+    pub async fn run(&self, etcd: Arc<EtcdApi>, steps: &[SharedStep], stamp: &str, choice: Choice) -> Ran {
+        let (events, mut arriving) = mpsc::unbounded_channel();
+        let mut engine = self.engine(etcd, stamp, choice, events);
+        let (outcome, why) = engine.run(steps, Chapter::Workers).await;
+        drop(engine);
+        let mut all = Vec::new();
+        while let Some(event) = arriving.recv().await {
+            all.push(event);
+        }
+        Ran { outcome, why, events: all }
+    }
+
+    pub fn engine(
+        &self,
+        etcd: Arc<EtcdApi>,
+        stamp: &str,
+        choice: Choice,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Engine {
+        let mut runs = self.runs.lock().unwrap();
+        *runs += 1;
+        let path = self.home.path().join(format!("journal/{:03}.jsonl", *runs));
+        let mut journal = Journal::create(&path).unwrap();
+        let run = Record::Run {
+            cluster: self.cluster().name.clone(),
+            file: PathBuf::from("practice"),
+            operator: "test".into(),
+            banister: "0".into(),
+            stamp: stamp.into(),
+        };
+        journal.write(run).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        Engine { remote: self.remote(), etcd, operator: Arc::new(Agreeable(choice)), events, journal, stop }
+    }
+
+    /// A whole growth; a step that fails is left as it is.
+    pub async fn grow(&self) -> Ran {
+        self.grow_choosing(Choice::Stop).await
+    }
+
+    pub async fn grow_choosing(&self, choice: Choice) -> Ran {
+        let (cx, steps) = self.steps().await;
+        self.run(cx.etcd.clone(), &steps, &cx.stamp, choice).await
+    }
+
+    /// Every line of every journal so far.
+    pub fn journal(&self) -> Vec<Line> {
+        let mut files: Vec<_> = std::fs::read_dir(self.home.path().join("journal")).unwrap().map(|e| e.unwrap().path()).collect();
+        files.sort();
+        files.iter().flat_map(|f| Journal::read(f).unwrap()).collect()
+    }
+
+    /// Takes all growths back.
+    pub async fn take_back(&self) -> Ran {
+        let begun = undo::begun(&self.journal());
+        let etcd = self.etcd().await.unwrap();
+        let steps = undo::steps(&begun, &etcd, runbook::kind);
+        self.run(etcd, &steps, "undo", Choice::Stop).await
+    }
+
+    /// Everything that can be compared, by host and path.
+    pub fn state(&self) -> BTreeMap<String, String> {
+        self.practice.with(|w| state(w))
+    }
+
+    pub fn host<T>(&self, name: &str, look: impl FnOnce(&mut banister::practice::host::Host) -> T) -> T {
+        self.practice.with(|w| look(w.hosts.get_mut(&HostName::new(name)).unwrap()))
+    }
+}
+
+/// Files with mode and owner, users, units: what is chance (keys, serial numbers, process ids, ids of members, times) is
+/// left out, and so are the dated backups.
+fn state(world: &World) -> BTreeMap<String, String> {
+    let mut state = BTreeMap::new();
+    for (name, host) in &world.hosts {
+        for (path, entry) in host.files.below(Path::new("/")) {
+            if path.starts_with("/root/backup") || path.starts_with("/var/lib/etcd/member") {
+                continue;
+            }
+            let what = match &entry.kind {
+                Kind::Dir => "dir".into(),
+                Kind::Link(to) => format!("link {}", to.display()),
+                Kind::File(bytes) if path.extension().is_some_and(|e| e == "crt") => {
+                    let cert = CertInfo::from_pem(bytes).unwrap();
+                    format!("{} by {} for {:?}", cert.subject, cert.issuer, cert.sans)
+                }
+                Kind::File(_) if path.extension().is_some_and(|e| e == "key") => "key".into(),
+                Kind::File(_) => sha256(entry).unwrap(),
+            };
+            state.insert(format!("{name}:{}", path.display()), format!("{what} {:o} {}", entry.mode, entry.owner));
+        }
+        state.insert(format!("{name} users"), format!("{:?} {:?}", host.users, host.groups));
+        state.insert(format!("{name} walls"), format!("{:?} {:?} {:?} {}", host.firewalld, host.ufw, host.selinux, host.firewalld_active()));
+        for (unit, seen) in &host.units {
+            state.insert(format!("{name} unit {unit}"), format!("{:?}", seen.is_active()));
+        }
+    }
+    for cluster in world.etcd.clusters.values() {
+        let members: BTreeMap<_, _> = cluster.members.values().map(|m| (&m.peer_urls, (&m.name, &m.client_urls, m.learner))).collect();
+        state.insert(format!("etcd {}", cluster.token), format!("{members:?}"));
+    }
+    state
+}
+
+/// What differs, a line each.
+pub fn differences(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> Vec<String> {
+    let keys: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    keys.into_iter()
+        .filter(|k| before.get(*k) != after.get(*k))
+        .map(|k| format!("{k}: {:?} → {:?}", before.get(k), after.get(k)))
+        .collect()
+}

@@ -1,0 +1,6 @@
+//! Whole growths on the practice cluster: the program's own steps and engine against hosts that live in memory.
+
+mod faults;
+mod growth;
+mod harness;
+mod resume;
