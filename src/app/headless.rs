@@ -38,12 +38,7 @@ use crate::{
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Walks the runbook with plain lines on standard output.
-pub(super) async fn run(
-    hosts: &Hosts,
-    task: Task,
-    approve: Option<ApproveArg>,
-    on_failure: OnFailure,
-) -> Outcome {
+pub(super) async fn run(hosts: &Hosts, task: Task, approve: Option<ApproveArg>, on_failure: OnFailure) -> Outcome {
     let (session, looked) = look(hosts).await;
     say(&plain::survey(&looked.observed));
     let blocking = Session::blocking(&looked, task);

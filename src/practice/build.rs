@@ -82,7 +82,10 @@ fn cluster_of(scenario: &Scenario, options: Options) -> Result<Cluster, Scenario
                 ("address".into(), address.into()),
             ])
         };
-        file.insert("workers".into(), (0..count).map(|n| serde_yaml::Value::from(worker(n))).collect::<Vec<_>>().into());
+        file.insert(
+            "workers".into(),
+            (0..count).map(|n| serde_yaml::Value::from(worker(n))).collect::<Vec<_>>().into(),
+        );
     }
     let text = serde_yaml::to_string(&file).map_err(|e| wrong(e.to_string()))?;
     let path = PathBuf::from(format!("practice/{}.yaml", scenario.name));
@@ -125,7 +128,6 @@ impl Shared {
 
     fn pki(&self, file: &str) -> Option<&str> {
         let (stem, end) = file.rsplit_once('.')?;
-
 
         match stem {
             "ca" if end == "key" => Some(&self.ca.key),
@@ -195,7 +197,8 @@ impl Maker<'_> {
         match bytes {
             Some(bytes) => lay(host, &spec.path, bytes, mode(if program.is_some() { 0o755 } else { 0o644 }), owner),
             None => {
-                let entry = Entry { kind: Kind::Dir, mode: mode(0o755), owner: Owner::both(owner), mtime: host.files.now };
+                let entry =
+                    Entry { kind: Kind::Dir, mode: mode(0o755), owner: Owner::both(owner), mtime: host.files.now };
                 host.files.lay(&spec.path, entry);
             }
         }
@@ -228,7 +231,13 @@ fn walls(host: &mut Host, differs: &HostDiffers) {
             let link = Path::new("/etc/systemd/system/multi-user.target.wants/firewalld.service");
             let _ = host.files.link(link, Path::new("/usr/lib/systemd/system/firewalld.service"));
             let pid = host.new_pid();
-            let unit = units::Unit { state: units::State::Active, pid, last_pid: pid, result: "success", ..Default::default() };
+            let unit = units::Unit {
+                state: units::State::Active,
+                pid,
+                last_pid: pid,
+                result: "success",
+                ..Default::default()
+            };
             host.units.insert("firewalld".into(), unit);
         }
     }
@@ -236,7 +245,8 @@ fn walls(host: &mut Host, differs: &HostDiffers) {
     host.selinux = differs.selinux;
     if let Some(enforcing) = differs.selinux {
         let word = if enforcing { "enforcing" } else { "permissive" };
-        let text = format!("# This file controls the state of SELinux on the system.\nSELINUX={word}\nSELINUXTYPE=targeted\n");
+        let text =
+            format!("# This file controls the state of SELinux on the system.\nSELINUX={word}\nSELINUXTYPE=targeted\n");
         lay(host, Path::new("/etc/selinux/config"), text.into(), 0o644, "root");
     }
 }

@@ -172,8 +172,13 @@ impl Fault {
             Self::UnitFails { .. } => {
                 let unit = &cluster.etcd.unit;
                 let lines = vec![
-                    format!("{unit}.service: Failed to set up mount namespacing: /run/systemd/unit-root/var/lib/etcd: No such file or directory"),
-                    format!("{unit}.service: Failed at step NAMESPACE spawning {}: No such file or directory", cluster.etcd.bin.join("etcd").display()),
+                    format!(
+                        "{unit}.service: Failed to set up mount namespacing: /run/systemd/unit-root/var/lib/etcd: No such file or directory"
+                    ),
+                    format!(
+                        "{unit}.service: Failed at step NAMESPACE spawning {}: No such file or directory",
+                        cluster.etcd.bin.join("etcd").display()
+                    ),
                 ];
                 host.broken = Some((unit.clone(), Exit::new(226, lines)));
             }
@@ -205,8 +210,15 @@ impl Fault {
             let info = CertInfo::from_pem(&cert).ok()?;
             let now = super::clock::epoch_ms() / 1000 - days_ago * 86_400;
             let ca_key = PrivateKey::from_pem(&key).ok()?;
-            let request =
-                Reissue { cert: &cert, ca: &ca, ca_key: &ca_key, sans: &sans(&info), new_key: None, lifetime_days: lifetime, now };
+            let request = Reissue {
+                cert: &cert,
+                ca: &ca,
+                ca_key: &ca_key,
+                sans: &sans(&info),
+                new_key: None,
+                lifetime_days: lifetime,
+                now,
+            };
             Some(file(&path, reissue(&request).ok()?.pem.into_bytes(), 0o644))
         };
         match self {

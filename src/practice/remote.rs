@@ -138,7 +138,8 @@ impl Practice {
         done.stderr += "\u{1b}[2J\u{1b}]0;owned\u{7}\u{202e}everything is fine\r\n";
         match op {
             Op::Facts { .. } => {
-                let text = String::from_utf8_lossy(&done.stdout).replacen("os=", "os=\u{1b}]52;c;aGk=\u{7}\u{1b}[31m", 1);
+                let text =
+                    String::from_utf8_lossy(&done.stdout).replacen("os=", "os=\u{1b}]52;c;aGk=\u{7}\u{1b}[31m", 1);
                 done.stdout = text.into_bytes();
             }
             Op::UnitLog { .. } | Op::FollowLog { .. } => {

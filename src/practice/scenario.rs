@@ -211,7 +211,8 @@ mod tests {
     fn a_mistake_is_told_with_its_place() {
         let unknown = Scenario::find("nothing").unwrap_err().to_string();
         assert!(unknown.contains("growth-3.3"), "{unknown}");
-        let wrong = Scenario::parse("x", "about: a\netcd: 3.4.23\nkeys: 1\ncluster: {}\nfault: []\n").unwrap_err().to_string();
+        let wrong =
+            Scenario::parse("x", "about: a\netcd: 3.4.23\nkeys: 1\ncluster: {}\nfault: []\n").unwrap_err().to_string();
         assert!(wrong.contains("unknown field `fault`") && wrong.contains("line 5"), "{wrong}");
     }
 }

@@ -252,7 +252,10 @@ pub fn ended(world: &mut World, name: &HostName, unit: &str, exit: &Exit) {
     }
     let text = host.units.get(unit).and_then(|u| u.loaded.clone()).unwrap_or_default();
     if exit.status != 0 {
-        host.log(unit, format!("{unit}.service: Main process exited, code=exited, status={}", status_words(exit.status)));
+        host.log(
+            unit,
+            format!("{unit}.service: Main process exited, code=exited, status={}", status_words(exit.status)),
+        );
         host.log(unit, format!("{unit}.service: Failed with result 'exit-code'."));
     } else {
         host.log(unit, format!("{unit}.service: Deactivated successfully."));

@@ -163,7 +163,10 @@ async fn old_data() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unit_fails() {
     let left = fails(Fault::UnitFails { host: on("master04") }, "etcd.join@master04", "226/NAMESPACE").await;
-    assert!(left.iter().any(|l| l.starts_with("etcd ") && l.contains("10.10.33.40")), "it is a learner, unstarted: {left:#?}");
+    assert!(
+        left.iter().any(|l| l.starts_with("etcd ") && l.contains("10.10.33.40")),
+        "it is a learner, unstarted: {left:#?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -205,7 +208,11 @@ async fn learner_stuck() {
     };
     assert!(what.contains(" of "), "how far it is, and how far it has to be: {what}");
     let voters = desk.members().await.voters();
-    assert_eq!((voters.total, voters.healthy, voters.learners), (3, 3, 1), "a learner that is stuck costs nobody a vote");
+    assert_eq!(
+        (voters.total, voters.healthy, voters.learners),
+        (3, 3, 1),
+        "a learner that is stuck costs nobody a vote"
+    );
     drop(engine);
     finishes(&desk, &fault).await;
 }
@@ -243,7 +250,9 @@ async fn hostile_output() {
     let shown: String = ran
         .events
         .iter()
-        .filter_map(|e| if let Event::ActProgress(_, _, ActProgress::Line(line)) = e { Some(line.as_str()) } else { None })
+        .filter_map(
+            |e| if let Event::ActProgress(_, _, ActProgress::Line(line)) = e { Some(line.as_str()) } else { None },
+        )
         .collect();
     assert!(!shown.contains('\u{1b}') && !shown.contains('\u{7}') && !shown.contains('\u{202e}'), "{shown:?}");
     assert_eq!(differences(&undisturbed().await, &desk.state()), Vec::<String>::new());

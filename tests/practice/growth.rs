@@ -49,9 +49,7 @@ async fn write_until(desk: Arc<Desk>, stop: Arc<AtomicBool>) -> Vec<String> {
 async fn grows(scenario: &str, version: &str) {
     let began = Instant::now();
     let desk = Arc::new(Desk::new(scenario));
-    let pids = |desk: &Desk| {
-        ["master01", "master02", "master03"].map(|m| desk.host(m, |h| h.units["etcd"].pid))
-    };
+    let pids = |desk: &Desk| ["master01", "master02", "master03"].map(|m| desk.host(m, |h| h.units["etcd"].pid));
     let before = pids(&desk);
     let stop = Arc::new(AtomicBool::new(false));
     let writer = tokio::spawn(write_until(desk.clone(), stop.clone()));

@@ -142,8 +142,7 @@ impl Desk {
 
     pub async fn look(&self) -> Looked {
         let etcd = self.etcd().await;
-        let observed =
-            survey(self.cluster(), self.remote(), &Door(etcd.clone()), mpsc::unbounded_channel().0).await;
+        let observed = survey(self.cluster(), self.remote(), &Door(etcd.clone()), mpsc::unbounded_channel().0).await;
         Looked { observed: Arc::new(observed), etcd }
     }
 
@@ -221,7 +220,8 @@ impl Desk {
 
     /// Every line of every journal so far.
     pub fn journal(&self) -> Vec<Line> {
-        let mut files: Vec<_> = std::fs::read_dir(self.home.path().join("journal")).unwrap().map(|e| e.unwrap().path()).collect();
+        let mut files: Vec<_> =
+            std::fs::read_dir(self.home.path().join("journal")).unwrap().map(|e| e.unwrap().path()).collect();
         files.sort();
         files.iter().flat_map(|f| Journal::read(f).unwrap()).collect()
     }
@@ -266,13 +266,17 @@ fn state(world: &World) -> BTreeMap<String, String> {
             state.insert(format!("{name}:{}", path.display()), format!("{what} {:o} {}", entry.mode, entry.owner));
         }
         state.insert(format!("{name} users"), format!("{:?} {:?}", host.users, host.groups));
-        state.insert(format!("{name} walls"), format!("{:?} {:?} {:?} {}", host.firewalld, host.ufw, host.selinux, host.firewalld_active()));
+        state.insert(
+            format!("{name} walls"),
+            format!("{:?} {:?} {:?} {}", host.firewalld, host.ufw, host.selinux, host.firewalld_active()),
+        );
         for (unit, seen) in &host.units {
             state.insert(format!("{name} unit {unit}"), format!("{:?}", seen.is_active()));
         }
     }
     for cluster in world.etcd.clusters.values() {
-        let members: BTreeMap<_, _> = cluster.members.values().map(|m| (&m.peer_urls, (&m.name, &m.client_urls, m.learner))).collect();
+        let members: BTreeMap<_, _> =
+            cluster.members.values().map(|m| (&m.peer_urls, (&m.name, &m.client_urls, m.learner))).collect();
         state.insert(format!("etcd {}", cluster.token), format!("{members:?}"));
     }
     state

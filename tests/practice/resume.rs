@@ -97,7 +97,8 @@ impl Step for MortalStep {
     async fn preview(&self) -> Result<Plan, ActError> {
         let mut plan = self.step.preview().await?;
         let acts = std::mem::take(&mut plan.acts);
-        plan.acts = acts.into_iter().map(|act| Box::new(Mortal { act, kill: self.kill.clone() }) as Box<dyn Act>).collect();
+        plan.acts =
+            acts.into_iter().map(|act| Box::new(Mortal { act, kill: self.kill.clone() }) as Box<dyn Act>).collect();
         Ok(plan)
     }
 

@@ -6,17 +6,49 @@ use crate::practice::{host::Host, units};
 
 /// Flags that are known and change nothing here.
 const OTHERS: [&str; 33] = [
-    "auto-compaction-mode", "auto-compaction-retention", "auth-token", "cipher-suites", "cors", "debug",
-    "discovery", "discovery-srv", "election-timeout", "enable-pprof", "enable-v2", "experimental-initial-corrupt-check",
-    "heartbeat-interval", "host-whitelist", "initial-election-tick-advance", "listen-metrics-urls", "log-level",
-    "log-output", "log-outputs", "log-package-levels", "logger", "max-concurrent-streams", "max-request-bytes",
-    "max-snapshots", "max-txn-ops", "max-wals", "metrics", "pre-vote", "proxy", "quota-backend-bytes",
-    "snapshot-count", "strict-reconfig-check", "wal-dir",
+    "auto-compaction-mode",
+    "auto-compaction-retention",
+    "auth-token",
+    "cipher-suites",
+    "cors",
+    "debug",
+    "discovery",
+    "discovery-srv",
+    "election-timeout",
+    "enable-pprof",
+    "enable-v2",
+    "experimental-initial-corrupt-check",
+    "heartbeat-interval",
+    "host-whitelist",
+    "initial-election-tick-advance",
+    "listen-metrics-urls",
+    "log-level",
+    "log-output",
+    "log-outputs",
+    "log-package-levels",
+    "logger",
+    "max-concurrent-streams",
+    "max-request-bytes",
+    "max-snapshots",
+    "max-txn-ops",
+    "max-wals",
+    "metrics",
+    "pre-vote",
+    "proxy",
+    "quota-backend-bytes",
+    "snapshot-count",
+    "strict-reconfig-check",
+    "wal-dir",
 ];
 
 /// Flags that are either there or not.
 const SWITCHES: [&str; 7] = [
-    "client-cert-auth", "debug", "enable-pprof", "peer-client-cert-auth", "pre-vote", "strict-reconfig-check",
+    "client-cert-auth",
+    "debug",
+    "enable-pprof",
+    "peer-client-cert-auth",
+    "pre-vote",
+    "strict-reconfig-check",
     "enable-v2",
 ];
 
@@ -87,7 +119,9 @@ impl Config {
         let mut words = Vec::new();
         for word in command.split_whitespace().skip(1) {
             match word.strip_prefix('$').map(|v| v.trim_matches(['{', '}'])) {
-                Some(name) => words.extend(env.get(name).into_iter().flat_map(|v| v.split_whitespace()).map(String::from)),
+                Some(name) => {
+                    words.extend(env.get(name).into_iter().flat_map(|v| v.split_whitespace()).map(String::from))
+                }
                 None => words.push(word.to_owned()),
             }
         }
@@ -113,7 +147,12 @@ impl Config {
             initial.split(',').filter_map(|p| p.trim().split_once('=')).map(|(n, u)| (n.to_owned(), u.to_owned()));
         let state = get("initial-cluster-state").unwrap_or_else(|| "new".into());
         if !["new", "existing"].contains(&state.as_str()) {
-            return Err((1, format!("error verifying flags, invalid value \"{state}\" for flag -initial-cluster-state: invalid value \"{state}\". See 'etcd --help'.")));
+            return Err((
+                1,
+                format!(
+                    "error verifying flags, invalid value \"{state}\" for flag -initial-cluster-state: invalid value \"{state}\". See 'etcd --help'."
+                ),
+            ));
         }
         let pair = |prefix: &str| Pair {
             cert: get(&format!("{prefix}cert-file")).unwrap_or_default().into(),
@@ -148,10 +187,24 @@ impl Config {
 
 fn known(flag: &str) -> bool {
     const MINE: [&str; 18] = [
-        "name", "data-dir", "listen-peer-urls", "listen-client-urls", "initial-advertise-peer-urls",
-        "advertise-client-urls", "initial-cluster", "initial-cluster-token", "initial-cluster-state", "cert-file",
-        "key-file", "trusted-ca-file", "client-cert-auth", "peer-cert-file", "peer-key-file", "peer-trusted-ca-file",
-        "peer-client-cert-auth", "config-file",
+        "name",
+        "data-dir",
+        "listen-peer-urls",
+        "listen-client-urls",
+        "initial-advertise-peer-urls",
+        "advertise-client-urls",
+        "initial-cluster",
+        "initial-cluster-token",
+        "initial-cluster-state",
+        "cert-file",
+        "key-file",
+        "trusted-ca-file",
+        "client-cert-auth",
+        "peer-cert-file",
+        "peer-key-file",
+        "peer-trusted-ca-file",
+        "peer-client-cert-auth",
+        "config-file",
     ];
     MINE.contains(&flag) || OTHERS.contains(&flag)
 }
@@ -183,17 +236,21 @@ fn flags(words: &[String]) -> Result<BTreeMap<String, String>, Wrong> {
 
 /// A comma-separated list; names other than `localhost` are not looked up here.
 fn urls(flag: &str, list: &str) -> Result<Vec<Url>, Wrong> {
-    let wrong = |why: String| (1, format!("error verifying flags, invalid value \"{list}\" for flag -{flag}: {why}. See 'etcd --help'."));
+    let wrong = |why: String| {
+        (1, format!("error verifying flags, invalid value \"{list}\" for flag -{flag}: {why}. See 'etcd --help'."))
+    };
     list.split(',')
         .map(|text| {
             let rest = text.trim().split_once("://").map(|(_, r)| r);
             let rest = rest.ok_or_else(|| wrong(format!("URL scheme must be http, https, unix, or unixs: {text}")))?;
-            let (host, port) = rest.trim_end_matches('/').rsplit_once(':').ok_or_else(|| {
-                wrong(format!("URL address does not have the form \"host:port\": {text}"))
-            })?;
+            let (host, port) = rest
+                .trim_end_matches('/')
+                .rsplit_once(':')
+                .ok_or_else(|| wrong(format!("URL address does not have the form \"host:port\": {text}")))?;
             let host = host.trim_start_matches('[').trim_end_matches(']');
             let host = if host == "localhost" { "127.0.0.1" } else { host };
-            let port = port.parse().map_err(|_| wrong(format!("parse \"{text}\": invalid port \":{port}\" after host")))?;
+            let port =
+                port.parse().map_err(|_| wrong(format!("parse \"{text}\": invalid port \":{port}\" after host")))?;
             let address = host.parse().map_err(|_| (1, format!("expected IP in URL for binding ({text})")))?;
             Ok(Url { text: text.trim().to_owned(), address, port })
         })
@@ -250,7 +307,8 @@ mod tests {
     fn flags_are_read_as_go_reads_them() {
         let words = |t: &str| t.split_whitespace().map(String::from).collect::<Vec<_>>();
         let env = BTreeMap::from([("ETCD_NAME".to_owned(), "m2".to_owned())]);
-        let config = Config::of_flags(&words("--client-cert-auth --listen-peer-urls=https://10.0.0.1:2380"), &env).unwrap();
+        let config =
+            Config::of_flags(&words("--client-cert-auth --listen-peer-urls=https://10.0.0.1:2380"), &env).unwrap();
         assert_eq!((config.name.as_str(), config.client.auth, config.peer.auth), ("m2", true, false));
         assert_eq!(config.ports(), [2379, 2380]);
         let wrong = |t: &str| Config::of_flags(&words(t), &BTreeMap::new()).unwrap_err().1;

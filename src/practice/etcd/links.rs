@@ -166,7 +166,12 @@ fn refused(pem: Option<&[u8]>, ca: Option<&[u8]>, usage: &str, now: i64) -> Opti
 pub fn expired(info: &CertInfo, now: i64) -> String {
     let day = |t: i64| jiff::Timestamp::from_second(t).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
     let when = if now > info.not_after { ("after", info.not_after) } else { ("before", info.not_before) };
-    format!("x509: certificate has expired or is not yet valid: current time {} is {} {}", day(now), when.0, day(when.1))
+    format!(
+        "x509: certificate has expired or is not yet valid: current time {} is {} {}",
+        day(now),
+        when.0,
+        day(when.1)
+    )
 }
 
 /// Go's words for a certificate that lacks an address. A caller's without any name is let pass.

@@ -78,8 +78,13 @@ impl Cluster {
         for (name, url) in members {
             let urls: Vec<String> = members.iter().filter(|(n, _)| n == name).map(|(_, u)| u.clone()).collect();
             let id = member_id(&urls, token, None);
-            let member =
-                Member { id, name: String::new(), peer_urls: vec![url.clone()], client_urls: Vec::new(), learner: false };
+            let member = Member {
+                id,
+                name: String::new(),
+                peer_urls: vec![url.clone()],
+                client_urls: Vec::new(),
+                learner: false,
+            };
             by_id.entry(id).or_insert(member).peer_urls = urls;
         }
         Self {
@@ -184,7 +189,9 @@ impl Process {
         match (self.fetching, cluster.catch_up) {
             (None, _) => 1.0,
             (Some(_), _) if !self.joined => 0.0,
-            (Some(since), Some(takes)) if !takes.is_zero() => (now.saturating_sub(since)).as_secs_f64() / takes.as_secs_f64(),
+            (Some(since), Some(takes)) if !takes.is_zero() => {
+                (now.saturating_sub(since)).as_secs_f64() / takes.as_secs_f64()
+            }
             (Some(_), Some(_)) => 1.0,
             // Stuck for good.
             (Some(_), None) => 0.4,
@@ -222,11 +229,7 @@ impl Etcd {
     pub fn listener(&self, host: &HostName, port: u16) -> Option<(&Process, bool)> {
         let on = |urls: &[super::config::Url]| urls.iter().any(|u| u.port == port);
         self.processes.iter().filter(|p| &p.host == host).find_map(|p| {
-            if on(&p.config.listen_client) {
-                Some((p, false))
-            } else {
-                on(&p.config.listen_peer).then_some((p, true))
-            }
+            if on(&p.config.listen_client) { Some((p, false)) } else { on(&p.config.listen_peer).then_some((p, true)) }
         })
     }
 
@@ -243,9 +246,10 @@ impl Etcd {
         if let Some(cluster) = self.clusters.get_mut(&cluster)
             && cluster.leader == Some(member)
         {
-            let next = cluster.voters().map(|m| m.id).find(|id| {
-                *id != member && running.contains(id) && cluster.linked(member, *id)
-            });
+            let next = cluster
+                .voters()
+                .map(|m| m.id)
+                .find(|id| *id != member && running.contains(id) && cluster.linked(member, *id));
             cluster.leader = next;
             cluster.term += 1;
         }
@@ -293,7 +297,9 @@ fn elect(world: &mut World, id: u64) {
     let Some(cluster) = world.etcd.clusters.get_mut(&id) else { return };
     let needed = quorum(cluster.voters().count());
     let heard = |c: &Cluster, m: u64| c.voters().filter(|v| running.contains(&v.id) && c.linked(m, v.id)).count();
-    let leads = |c: &Cluster, m: u64| running.contains(&m) && c.members.get(&m).is_some_and(|x| !x.learner) && heard(c, m) >= needed;
+    let leads = |c: &Cluster, m: u64| {
+        running.contains(&m) && c.members.get(&m).is_some_and(|x| !x.learner) && heard(c, m) >= needed
+    };
     if cluster.leader.is_some_and(|l| leads(cluster, l)) {
         cluster.leaderless = None;
         return;

@@ -201,7 +201,10 @@ mod tests {
         assert!(add(&mut cluster, &url(4), true, at, 1).unwrap().learner);
         let refused = add(&mut cluster, &url(5), true, at, 2).unwrap_err();
         assert_eq!(refused.message(), "etcdserver: too many learner members in cluster");
-        assert_eq!(add(&mut cluster, &url(4), true, at, 3).unwrap_err().message(), "etcdserver: Peer URLs already exists");
+        assert_eq!(
+            add(&mut cluster, &url(4), true, at, 3).unwrap_err().message(),
+            "etcdserver: Peer URLs already exists"
+        );
         let (mut old, ids) = three();
         let at = asked(ids[0], Version(3, 3, 25));
         let added = add(&mut old, &url(4), true, at, 1).unwrap();
@@ -216,7 +219,10 @@ mod tests {
         let id = add(&mut cluster, &url(4), true, at, 1).unwrap().id;
         assert!(promote(&mut cluster, id, 0.89, at).unwrap_err().message().contains("in sync with leader"));
         promote(&mut cluster, id, 0.9, at).unwrap();
-        assert_eq!(promote(&mut cluster, id, 1.0, at).unwrap_err().message(), "etcdserver: can only promote a learner member");
+        assert_eq!(
+            promote(&mut cluster, id, 1.0, at).unwrap_err().message(),
+            "etcdserver: can only promote a learner member"
+        );
         assert_eq!(promote(&mut cluster, 7, 1.0, at).unwrap_err().code(), tonic::Code::NotFound);
     }
 
@@ -224,7 +230,10 @@ mod tests {
     fn a_connection_must_have_stood_for_five_seconds() {
         let (mut cluster, ids) = three();
         connect(&mut cluster, ids[0], ids[1], 96);
-        assert_eq!(add(&mut cluster, &url(4), true, asked(ids[0], V34), 1).unwrap_err().message(), "etcdserver: unhealthy cluster");
+        assert_eq!(
+            add(&mut cluster, &url(4), true, asked(ids[0], V34), 1).unwrap_err().message(),
+            "etcdserver: unhealthy cluster"
+        );
         connect(&mut cluster, ids[0], ids[1], 95);
         assert!(add(&mut cluster, &url(4), true, asked(ids[0], V34), 1).is_ok());
     }
@@ -234,7 +243,10 @@ mod tests {
         let (mut cluster, ids) = three();
         cluster.links.retain(|ab, _| ab != &pair(ids[0], ids[2]));
         // One is down: the other two are the quorum, so neither may go, and the one that is down may.
-        assert_eq!(remove(&mut cluster, ids[1], asked(ids[0], V34)).unwrap_err().message(), "etcdserver: unhealthy cluster");
+        assert_eq!(
+            remove(&mut cluster, ids[1], asked(ids[0], V34)).unwrap_err().message(),
+            "etcdserver: unhealthy cluster"
+        );
         remove(&mut cluster, ids[2], asked(ids[0], V34)).unwrap();
         assert!(cluster.removed.contains(&ids[2]));
     }

@@ -11,7 +11,11 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::transport::Server;
 
-use super::{services::At, tls::{Serving, wrong_caller}, words::Words};
+use super::{
+    services::At,
+    tls::{Serving, wrong_caller},
+    words::Words,
+};
 use crate::{cluster::HostName, practice::world::Shared, remote::BoxStream};
 
 /// Bytes on their way in each direction.
@@ -73,7 +77,10 @@ impl Served {
             false => (&process.config.client, &process.cas.client),
         };
         let read = |path: &std::path::Path| {
-            host.files.read(path).map(|b| b.to_vec()).map_err(|e| format!("open {}: {}", path.display(), e.words().to_lowercase()))
+            host.files
+                .read(path)
+                .map(|b| b.to_vec())
+                .map_err(|e| format!("open {}: {}", path.display(), e.words().to_lowercase()))
         };
         let ca = ca.clone().filter(|_| pair.auth || pair.ca.is_some());
         Ok(Serving { cert: read(&pair.cert)?, key: read(&pair.key)?, ca, clock: host.clock_ms / 1000 })
@@ -94,7 +101,8 @@ impl Served {
         let (_, session) = tls.get_ref();
         let h2 = session.alpn_protocol() == Some(b"h2");
         if self.peer
-            && let Some(why) = session.peer_certificates().and_then(|c| c.first()).and_then(|c| wrong_caller(c, self.from))
+            && let Some(why) =
+                session.peer_certificates().and_then(|c| c.first()).and_then(|c| wrong_caller(c, self.from))
         {
             return self.reject(&format!("tls: {why}"));
         }
@@ -147,7 +155,8 @@ impl Served {
                 ("200 OK", format!("{{\"etcdserver\":\"{version}\",\"etcdcluster\":\"{cluster}\"}}"))
             }
             "/health" if !self.peer => {
-                let leads = world.etcd.clusters.get(&process.cluster).is_some_and(|c| c.leader_seen_by(process.member) != 0);
+                let leads =
+                    world.etcd.clusters.get(&process.cluster).is_some_and(|c| c.leader_seen_by(process.member) != 0);
                 if leads {
                     ("200 OK", "{\"health\":\"true\"}".into())
                 } else {

@@ -7,10 +7,11 @@ use etcd_client::proto::{
     PbAlarmMember, PbAlarmRequest, PbAlarmResponse, PbClusterService, PbCompactionRequest, PbCompactionResponse,
     PbDefragmentRequest, PbDefragmentResponse, PbDeleteRequest, PbDeleteResponse, PbDowngradeRequest,
     PbDowngradeResponse, PbHashKvRequest, PbHashKvResponse, PbHashRequest, PbHashResponse, PbKvService,
-    PbMaintenanceService, PbMember, PbMemberAddRequest, PbMemberAddResponse, PbMemberListRequest, PbMemberListResponse, PbMemberPromoteRequest, PbMemberPromoteResponse, PbMemberRemoveRequest,
-    PbMemberRemoveResponse, PbMemberUpdateRequest, PbMemberUpdateResponse, PbMoveLeaderRequest, PbMoveLeaderResponse,
-    PbPutRequest, PbPutResponse, PbRangeRequest, PbRangeResponse, PbRangeStreamResponse, PbResponseHeader,
-    PbSnapshotRequest, PbSnapshotResponse, PbStatusRequest, PbStatusResponse, PbTxnRequest, PbTxnResponse,
+    PbMaintenanceService, PbMember, PbMemberAddRequest, PbMemberAddResponse, PbMemberListRequest, PbMemberListResponse,
+    PbMemberPromoteRequest, PbMemberPromoteResponse, PbMemberRemoveRequest, PbMemberRemoveResponse,
+    PbMemberUpdateRequest, PbMemberUpdateResponse, PbMoveLeaderRequest, PbMoveLeaderResponse, PbPutRequest,
+    PbPutResponse, PbRangeRequest, PbRangeResponse, PbRangeStreamResponse, PbResponseHeader, PbSnapshotRequest,
+    PbSnapshotResponse, PbStatusRequest, PbStatusResponse, PbTxnRequest, PbTxnResponse,
 };
 use futures::{Stream, stream};
 use tonic::{Request, Response, Status};
@@ -233,7 +234,9 @@ impl PbMaintenanceService for At {
                         cluster.alarms.insert(alarm);
                     }
                     // Member 0 is every member, kind 0 every kind.
-                    2 => cluster.alarms.retain(|(m, k)| (alarm.0 != 0 && alarm.0 != *m) || (alarm.1 != 0 && alarm.1 != *k)),
+                    2 => cluster
+                        .alarms
+                        .retain(|(m, k)| (alarm.0 != 0 && alarm.0 != *m) || (alarm.1 != 0 && alarm.1 != *k)),
                     _ => {}
                 }
                 let alarms = cluster.alarms.iter().map(|(m, k)| PbAlarmMember { member_id: *m, alarm: *k }).collect();
@@ -335,9 +338,8 @@ impl PbKvService for At {
     async fn range(&self, request: Request<PbRangeRequest>) -> Answer<PbRangeResponse> {
         let request = request.into_inner();
         if request.serializable {
-            let answer = self.look(|here| {
-                Ok(PbRangeResponse { header: Some(here.header()), ..here.cluster.store.range(&request) })
-            });
+            let answer = self
+                .look(|here| Ok(PbRangeResponse { header: Some(here.header()), ..here.cluster.store.range(&request) }));
             return answer.await.map(Response::new);
         }
         let answer = self.through_leader(|cluster, _, header| {

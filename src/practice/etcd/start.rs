@@ -98,9 +98,16 @@ pub fn process(world: &mut World, launch: Launch, config: Config) -> Result<(), 
     }
     let first = fresh && !config.existing;
     if fresh {
-        remember(world, &launch, &config.data, identity).map_err(|e| fatal(format!("cannot write to WAL directory: mkdir {}: {}", config.data.join("member").display(), e.words().to_lowercase())))?;
+        remember(world, &launch, &config.data, identity).map_err(|e| {
+            fatal(format!(
+                "cannot write to WAL directory: mkdir {}: {}",
+                config.data.join("member").display(),
+                e.words().to_lowercase()
+            ))
+        })?;
     }
-    let client = config.listen_client.iter().map(|u| format!("{}:{}", u.address, u.port)).collect::<Vec<_>>().join(", ");
+    let client =
+        config.listen_client.iter().map(|u| format!("{}:{}", u.address, u.port)).collect::<Vec<_>>().join(", ");
     say(world, &launch, words.ready(identity.member, &client));
     let now = world.clock.now();
     world.etcd.processes.push(Process {
@@ -144,7 +151,10 @@ fn listens(world: &World, host: &Host, config: &Config) -> Result<(), String> {
 /// Whether a user may read a file: every directory on the way, and the file.
 fn may_read(host: &Host, path: &Path, user: &str) -> bool {
     let may = |entry: &Entry, bit: u32| {
-        user == "root" || entry.mode & bit != 0 || (entry.owner.user == user && entry.mode >> 6 & bit != 0) || (entry.owner.group == user && entry.mode >> 3 & bit != 0)
+        user == "root"
+            || entry.mode & bit != 0
+            || (entry.owner.user == user && entry.mode >> 6 & bit != 0)
+            || (entry.owner.group == user && entry.mode >> 3 & bit != 0)
     };
     path.ancestors().skip(1).all(|dir| host.files.followed(dir).is_none_or(|e| may(e, 1)))
         && host.files.followed(path).is_none_or(|e| may(e, 4))
@@ -160,7 +170,11 @@ fn read(host: &Host, path: &Path, user: &str) -> Result<Bytes, String> {
 /// A pair that can be served; the CA's file as it is now.
 fn pair(host: &Host, pair: &Pair, user: &str) -> Result<Option<Vec<u8>>, String> {
     if pair.cert.as_os_str().is_empty() != pair.key.as_os_str().is_empty() {
-        return Err(format!("KeyFile and CertFile must both be present[key: {}, cert: {}]", pair.key.display(), pair.cert.display()));
+        return Err(format!(
+            "KeyFile and CertFile must both be present[key: {}, cert: {}]",
+            pair.key.display(),
+            pair.cert.display()
+        ));
     }
     let ca = pair.ca.as_ref().map(|ca| read(host, ca, user)).transpose()?;
     if !pair.cert.as_os_str().is_empty() {
@@ -228,7 +242,11 @@ fn bootstrap(world: &mut World, launch: &Launch, config: &Config) -> Result<Iden
         ));
     }
     if let Some(missing) = advertised.iter().find(|u| !own.contains(u)) {
-        return Err(format!("--initial-advertise-peer-urls has {missing} but missing from --initial-cluster={}={}", config.name, own.join(",")));
+        return Err(format!(
+            "--initial-advertise-peer-urls has {missing} but missing from --initial-cluster={}={}",
+            config.name,
+            own.join(",")
+        ));
     }
     if config.existing { existing(world, launch, config, &own) } else { Ok(new(world, config, &own)) }
 }
@@ -242,9 +260,12 @@ fn new(world: &mut World, config: &Config, own: &[String]) -> Identity {
 
 /// Asks the others of its list for theirs, and compares.
 fn existing(world: &World, launch: &Launch, config: &Config, own: &[String]) -> Result<Identity, String> {
-    let others: Vec<&String> = config.initial_cluster.iter().filter(|(n, _)| *n != config.name).map(|(_, u)| u).collect();
+    let others: Vec<&String> =
+        config.initial_cluster.iter().filter(|(n, _)| *n != config.name).map(|(_, u)| u).collect();
     let cluster = others.iter().find_map(|url| listening(world, launch, config, url));
-    let cluster = cluster.and_then(|id| world.etcd.clusters.get(&id)).ok_or("cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs")?;
+    let cluster = cluster.and_then(|id| world.etcd.clusters.get(&id)).ok_or(
+        "cannot fetch cluster info from peer urls: could not retrieve cluster information from the given URLs",
+    )?;
     let mut listed: Vec<&String> = config.initial_cluster.iter().map(|(_, u)| u).collect();
     listed.sort();
     let mut there: Vec<&String> = cluster.members.values().flat_map(|m| &m.peer_urls).collect();
@@ -255,7 +276,9 @@ fn existing(world: &World, launch: &Launch, config: &Config, own: &[String]) -> 
         return wrong("member count is unequal".into());
     }
     if let Some((mine, theirs)) = listed.iter().zip(&there).find(|(a, b)| a != b) {
-        return wrong(format!("unmatched member while checking PeerURLs ({mine:?}(resolved from {mine:?}) != {theirs:?}(resolved from {theirs:?}))"));
+        return wrong(format!(
+            "unmatched member while checking PeerURLs ({mine:?}(resolved from {mine:?}) != {theirs:?}(resolved from {theirs:?}))"
+        ));
     }
     let me = cluster.members.values().find(|m| m.peer_urls.iter().any(|u| own.contains(u)));
     me.map(|m| Identity { cluster: cluster.id, member: m.id }).ok_or_else(|| "member not found".to_owned())

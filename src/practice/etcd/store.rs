@@ -113,7 +113,8 @@ impl Store {
             let kv = PbKeyValue { key: key.clone(), value, create_revision, mod_revision, version, lease: 0 };
             store.keys.insert(key, kv);
         }
-        let status = DbStatus { hash: store.hash(), revision: store.revision, total_key: store.len(), total_size: db.len() };
+        let status =
+            DbStatus { hash: store.hash(), revision: store.revision, total_key: store.len(), total_size: db.len() };
         Ok((store, status))
     }
 
@@ -257,7 +258,8 @@ mod tests {
         put(&mut store, "/a", "1");
         put(&mut store, "/b", "2");
         put(&mut store, "/a", "3");
-        let all = store.range(&PbRangeRequest { key: b"/".to_vec(), range_end: b"0".to_vec(), ..PbRangeRequest::default() });
+        let all =
+            store.range(&PbRangeRequest { key: b"/".to_vec(), range_end: b"0".to_vec(), ..PbRangeRequest::default() });
         let seen: Vec<_> = all.kvs.iter().map(|kv| (kv.value.clone(), kv.mod_revision, kv.version)).collect();
         assert_eq!(seen, [(b"3".to_vec(), 4, 2), (b"2".to_vec(), 3, 1)]);
         let gone = store.delete(&PbDeleteRequest { key: b"/b".to_vec(), ..PbDeleteRequest::default() });

@@ -82,7 +82,8 @@ impl ClientCertVerifier for AsGo {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_secs().saturating_add_signed(self.clock)));
+        let now =
+            UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_secs().saturating_add_signed(self.clock)));
         self.inner
             .verify_client_cert(end_entity, intermediates, now)
             .map_err(|_| Error::InvalidCertificate(CertificateError::BadEncoding))

@@ -62,7 +62,10 @@ pub async fn snapshot_save(shared: &Shared, host: &HostName, access: &EtcdctlAcc
             let made = path.parent().map_or(Ok(()), |d| files.make_dirs(d, 0o700));
             match made.and_then(|()| files.put(path, bytes.into(), 0o600, Owner::root())) {
                 Ok(()) => Done { stderr: format!("Snapshot saved at {}\n", path.display()), ..Done::default() },
-                Err(e) => Done::failed(1, format!("Error: could not open {}.part ({})\n", path.display(), e.words().to_lowercase())),
+                Err(e) => Done::failed(
+                    1,
+                    format!("Error: could not open {}.part ({})\n", path.display(), e.words().to_lowercase()),
+                ),
             }
         }
     }
@@ -92,7 +95,10 @@ async fn fetch(shared: &Shared, host: &HostName, access: &EtcdctlAccess) -> Resu
     let address = address.ok_or_else(|| error(format!("bad endpoint {}", access.endpoint)))?;
     let target = Target { address, port: uri.port_u16().unwrap_or(2379) };
     let stream = shared.connect(host, target).await.map_err(|_| error("context deadline exceeded".into()))?;
-    let (stream, _) = tls.connect(stream, &ServerName::from(address), &[b"h2"]).await.map_err(|_| error("context deadline exceeded".into()))?;
+    let (stream, _) = tls
+        .connect(stream, &ServerName::from(address), &[b"h2"])
+        .await
+        .map_err(|_| error("context deadline exceeded".into()))?;
     let once = Arc::new(std::sync::Mutex::new(Some(stream)));
     let connector = service_fn(move |_: Uri| {
         let stream = once.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
@@ -129,7 +135,9 @@ pub fn snapshot_status(world: &World, host: &HostName, bin: &Path, path: &Path) 
 fn database(world: &World, host: &HostName, path: &Path, summed: bool) -> Result<String, Done> {
     let error = |why: String| Done::failed(1, format!("Error: {why}\n"));
     let bytes = world.hosts.get(host).map(|h| h.files.read(path));
-    let bytes = bytes.and_then(Result::ok).ok_or_else(|| error(format!("stat {}: no such file or directory", path.display())))?;
+    let bytes = bytes
+        .and_then(Result::ok)
+        .ok_or_else(|| error(format!("stat {}: no such file or directory", path.display())))?;
     let (_, status) = Store::read(&bytes, summed).map_err(error)?;
     Ok(serde_json::to_string(&status).unwrap_or_default() + "\n")
 }
@@ -148,10 +156,17 @@ pub fn snapshot_trial(world: &mut World, host: &HostName, bin: &Path, path: &Pat
         return Done::failed(1, format!("Error: mkdir {}: {}\n", scratch.display(), e.words().to_lowercase()));
     }
     if h.files.free < size {
-        return Done::failed(1, format!("Error: write {}: no space left on device\n", scratch.join("member/snap/db").display()));
+        return Done::failed(
+            1,
+            format!("Error: write {}: no space left on device\n", scratch.join("member/snap/db").display()),
+        );
     }
     match database(world, host, path, true) {
-        Ok(json) => Done { stdout: json.into(), stderr: format!("restored {} into {}\n", path.display(), scratch.display()), ..Done::default() },
+        Ok(json) => Done {
+            stdout: json.into(),
+            stderr: format!("restored {} into {}\n", path.display(), scratch.display()),
+            ..Done::default()
+        },
         Err(done) => done,
     }
 }
@@ -207,8 +222,13 @@ fn begin(world: &mut World, name: &HostName, op: &Op) -> Result<(), Done> {
         return Err(Done::failed(1, format!("chown: invalid user: '{user}'\n")));
     }
     let made = host.files.remove(scratch).and_then(|()| host.files.make_dirs(scratch, 0o700));
-    if let Err(e) = made.and_then(|()| host.files.set(scratch, 0o700, &Owner { user: user.clone(), group: "root".into() })) {
-        return Err(Done::failed(1, format!("mkdir: cannot create directory '{}': {}\n", scratch.display(), e.words())));
+    if let Err(e) =
+        made.and_then(|()| host.files.set(scratch, 0o700, &Owner { user: user.clone(), group: "root".into() }))
+    {
+        return Err(Done::failed(
+            1,
+            format!("mkdir: cannot create directory '{}': {}\n", scratch.display(), e.words()),
+        ));
     }
     if !host.files.is_program(&program) {
         let why = format!("runuser: failed to execute {}: No such file or directory\n", program.display());
@@ -234,7 +254,8 @@ fn begin(world: &mut World, name: &HostName, op: &Op) -> Result<(), Done> {
         ("peer-key-file", peer.1.display().to_string()),
     ];
     let words: Vec<String> = flags.iter().map(|(flag, value)| format!("--{flag}={value}")).collect();
-    let config = Config::of_flags(&words, &BTreeMap::new()).map_err(|(status, why)| Done::failed(status, why + "\n"))?;
+    let config =
+        Config::of_flags(&words, &BTreeMap::new()).map_err(|(status, why)| Done::failed(status, why + "\n"))?;
     let launch = Launch { host: name.clone(), unit: LONE.into(), user: user.clone(), program, pid };
     start::process(world, launch, config).map_err(|exit| {
         let said = world.hosts.get(name).map(|h| h.journals.get(LONE).cloned().unwrap_or_default()).unwrap_or_default();

@@ -58,7 +58,12 @@ impl Words {
     /// It serves.
     pub fn ready(self, member: u64, client: &str) -> Vec<String> {
         if self.json {
-            return vec![self.json("info", "embed/serve.go:188", "serving client traffic securely", &[("address", client.into())])];
+            return vec![self.json(
+                "info",
+                "embed/serve.go:188",
+                "serving client traffic securely",
+                &[("address", client.into())],
+            )];
         }
         vec![
             self.plain('I', "etcdserver", &format!("starting member {member:x}")),
@@ -73,7 +78,9 @@ impl Words {
             [(4, 'r'), (2, 'w'), (1, 'x')].map(|(bit, c)| if m & bit != 0 { c } else { '-' }).iter().collect::<String>()
         };
         let shown = format!("d{}{}{}", bits(6), bits(3), bits(0));
-        let text = format!("check file permission: directory {dir:?} exist, but the permission is {shown:?}. The recommended permission is \"-rwx------\" to prevent possible unprivileged access to the data.");
+        let text = format!(
+            "check file permission: directory {dir:?} exist, but the permission is {shown:?}. The recommended permission is \"-rwx------\" to prevent possible unprivileged access to the data."
+        );
         if self.json {
             return self.json("warn", "fileutil/fileutil.go:53", "check file permission", &[("error", text)]);
         }
@@ -84,8 +91,15 @@ impl Words {
     pub fn removed(self) -> Vec<String> {
         if self.json {
             let caller = "etcdserver/server.go:1150";
-            return vec![self.json("warn", caller, "server error", &[("error", "the member has been permanently removed from the cluster".into())])
-                , self.json("warn", caller, "data-dir used by this member must be removed", &[])];
+            return vec![
+                self.json(
+                    "warn",
+                    caller,
+                    "server error",
+                    &[("error", "the member has been permanently removed from the cluster".into())],
+                ),
+                self.json("warn", caller, "data-dir used by this member must be removed", &[]),
+            ];
         }
         vec![
             self.plain('E', "etcdserver", "the member has been permanently removed from the cluster"),
@@ -96,7 +110,11 @@ impl Words {
     /// A peer cannot be reached.
     pub fn unreachable(self, member: u64, why: &str) -> String {
         if self.json {
-            let fields = [("round-tripper-name", "ROUND_TRIPPER_RAFT_MESSAGE".into()), ("remote-peer-id", format!("{member:x}")), ("error", why.into())];
+            let fields = [
+                ("round-tripper-name", "ROUND_TRIPPER_RAFT_MESSAGE".into()),
+                ("remote-peer-id", format!("{member:x}")),
+                ("error", why.into()),
+            ];
             return self.json("warn", "rafthttp/probing_status.go:68", "prober detected unhealthy status", &fields);
         }
         self.plain('W', "rafthttp", &format!("health check for peer {member:x} could not connect: {why}"))
@@ -125,9 +143,5 @@ pub fn go_members(cluster: &Cluster) -> String {
             m.client_urls.join(" ")
         )
     });
-    format!(
-        "{{ClusterID:{:x} Members:[{}] RemovedMemberIDs:[]}}",
-        cluster.id,
-        members.collect::<Vec<_>>().join(" ")
-    )
+    format!("{{ClusterID:{:x} Members:[{}] RemovedMemberIDs:[]}}", cluster.id, members.collect::<Vec<_>>().join(" "))
 }
