@@ -266,8 +266,12 @@ pub fn environment(text: &str) -> BTreeMap<String, String> {
         while let Some(c) = chars.next_if(|c| *c != '=' && *c != '\n') {
             key.push(c);
         }
-        if chars.next() != Some('=') || key.trim().starts_with(['#', ';']) {
-            while chars.next_if(|c| *c != '\n').is_some() && !key.is_empty() {}
+        if chars.next() != Some('=') {
+            // The end of a line that assigns nothing.
+            continue;
+        }
+        if key.trim().starts_with(['#', ';']) {
+            while chars.next_if(|c| *c != '\n').is_some() {}
             continue;
         }
         let (mut value, mut quote) = (String::new(), None);
