@@ -101,7 +101,7 @@ pub fn run(world: &mut World, name: &HostName, op: &Op, input: &[u8]) -> Done {
             false => refused(scratch),
         },
         Op::SnapshotSave { .. } | Op::RehearsalEtcd { .. } => not_practised(op),
-        Op::Tree(_) | Op::Package(_) | Op::Container(_) => not_practised(op),
+        Op::Tree(_) | Op::Package(_) | Op::Container(_) | Op::Pods(_) => not_practised(op),
     }
 }
 
