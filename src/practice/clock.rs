@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The cluster has been up for so long when practice begins: links between members are old, not new.
-const UP_BEFORE: Duration = Duration::from_secs(3600);
+const UP_BEFORE: Duration = Duration::from_hours(1);
 
 /// The clock that everything which takes time goes by.
 #[derive(Debug, Clone, Copy)]

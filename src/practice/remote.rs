@@ -194,6 +194,6 @@ impl Remote for Practice {
             return Err(self.unreachable(via, "no route to host"));
         }
         self.shared.awake(via).await;
-        self.shared.connect(via, to).await
+        self.shared.connect(via, to)
     }
 }

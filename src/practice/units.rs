@@ -1,6 +1,6 @@
 //! systemd as far as the runbook goes: units that start, stop, fail and are started again.
 
-use std::{path::Path, time::Duration};
+use std::{fmt::Write as _, path::Path, time::Duration};
 
 use super::{host::Host, world::World};
 use crate::{cluster::HostName, remote::op::UnitVerb};
@@ -152,7 +152,7 @@ pub fn systemctl(world: &mut World, name: &HostName, verb: UnitVerb, unit: &str)
                 if let Err(e) = host.files.link(Path::new(&link), Path::new(&path)) {
                     return (1, format!("Failed to enable unit: {}\n", e.words()));
                 }
-                said += &format!("Created symlink {link} → {path}.\n");
+                let _ = writeln!(said, "Created symlink {link} → {path}.");
             }
         }
         UnitVerb::Disable => {
@@ -161,7 +161,7 @@ pub fn systemctl(world: &mut World, name: &HostName, verb: UnitVerb, unit: &str)
                 if let Err(e) = host.files.remove(Path::new(&link)) {
                     return (1, format!("Failed to disable unit: {}\n", e.words()));
                 }
-                said += &format!("Removed \"{link}\".\n");
+                let _ = writeln!(said, "Removed \"{link}\".");
             }
         }
         UnitVerb::ResetFailed => {

@@ -93,7 +93,7 @@ impl Shared {
     }
 
     /// A connection from a host to a port, refused as the kernel and the firewalls on the way refuse it.
-    pub async fn connect(&self, via: &HostName, to: Target) -> Result<BoxStream, RemoteError> {
+    pub fn connect(&self, via: &HostName, to: Target) -> Result<BoxStream, RemoteError> {
         let failed = |why: &str| RemoteError::Dial {
             host: via.clone(),
             target: to.to_string(),

@@ -87,13 +87,13 @@ impl Matrix {
                 Some(format!("{}{enabled}", unit.active))
             }),
             row("etcd-restarts", &seen, |s| Some(installed(s)?.unit.restarts.to_string())),
-            row("ca", &seen, |s| fingerprint(installed(s)?.ca.as_ref()?, |c| &c.fingerprint)),
+            row("ca", &seen, |s| Some(fingerprint(installed(s)?.ca.as_ref()?, |c| &c.fingerprint))),
             row("ca-key", &seen, |s| Some(if installed(s)?.ca_key? { "yes" } else { "unusable" }.to_owned())),
         ];
         for (key, pair) in [("server", EtcdPair::Server), ("peer", EtcdPair::Peer), ("client", EtcdPair::Client)] {
-            rows.push(row(key, &seen, |s| fingerprint(installed(s)?.certs.get(&pair)?, |c| &c.key_fingerprint)));
+            rows.push(row(key, &seen, |s| Some(fingerprint(installed(s)?.certs.get(&pair)?, |c| &c.key_fingerprint))));
         }
-        rows.push(row("signed", &seen, |s| signed(s)));
+        rows.push(row("signed", &seen, signed));
         rows.push(row("data", &seen, |s| {
             s.etcd.as_ref()?.version.as_ref()?;
             Some(match s.etcd.as_ref()?.data_entries {
@@ -122,11 +122,11 @@ fn installed(seen: &HostSeen) -> Option<&crate::survey::EtcdOnHost> {
     seen.etcd.as_ref().filter(|e| e.version.is_some() || e.config.is_some())
 }
 
-fn fingerprint(cert: &CertOnDisk, of: impl Fn(&crate::pki::CertInfo) -> &String) -> Option<String> {
-    Some(match &cert.cert {
+fn fingerprint(cert: &CertOnDisk, of: impl Fn(&crate::pki::CertInfo) -> &String) -> String {
+    match &cert.cert {
         Ok(info) => of(info).chars().take(DIGITS).collect(),
         Err(_) => "unreadable".to_owned(),
-    })
+    }
 }
 
 fn signed(seen: &HostSeen) -> Option<String> {

@@ -120,7 +120,7 @@ impl Config {
         for word in command.split_whitespace().skip(1) {
             match word.strip_prefix('$').map(|v| v.trim_matches(['{', '}'])) {
                 Some(name) => {
-                    words.extend(env.get(name).into_iter().flat_map(|v| v.split_whitespace()).map(String::from))
+                    words.extend(env.get(name).into_iter().flat_map(|v| v.split_whitespace()).map(String::from));
                 }
                 None => words.push(word.to_owned()),
             }

@@ -187,12 +187,11 @@ impl Process {
     /// How much of the database it has: 1 for all of it.
     pub fn progress(&self, cluster: &Cluster, now: Duration) -> f64 {
         match (self.fetching, cluster.catch_up) {
-            (None, _) => 1.0,
             (Some(_), _) if !self.joined => 0.0,
             (Some(since), Some(takes)) if !takes.is_zero() => {
                 (now.saturating_sub(since)).as_secs_f64() / takes.as_secs_f64()
             }
-            (Some(_), Some(_)) => 1.0,
+            (None, _) | (Some(_), Some(_)) => 1.0,
             // Stuck for good.
             (Some(_), None) => 0.4,
         }

@@ -72,9 +72,10 @@ impl Served {
         let gone = || "use of closed network connection".to_owned();
         let process = world.etcd.process(&self.host, self.pid).ok_or_else(gone)?;
         let host = world.hosts.get(&self.host).ok_or_else(gone)?;
-        let (pair, ca) = match self.peer {
-            true => (&process.config.peer, &process.cas.peer),
-            false => (&process.config.client, &process.cas.client),
+        let (pair, ca) = if self.peer {
+            (&process.config.peer, &process.cas.peer)
+        } else {
+            (&process.config.client, &process.cas.client)
         };
         let read = |path: &std::path::Path| {
             host.files

@@ -56,6 +56,11 @@ impl Store {
         self.keys.len()
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
     /// Size of the database in bytes, and how much of it is in use.
     pub fn size(&self) -> (i64, i64) {
         let used: usize = self.keys.values().map(|kv| kv.key.len() + kv.value.len() + 48).sum();

@@ -94,7 +94,7 @@ async fn fetch(shared: &Shared, host: &HostName, access: &EtcdctlAccess) -> Resu
     let address = uri.host().and_then(|h| h.trim_matches(['[', ']']).parse().ok());
     let address = address.ok_or_else(|| error(format!("bad endpoint {}", access.endpoint)))?;
     let target = Target { address, port: uri.port_u16().unwrap_or(2379) };
-    let stream = shared.connect(host, target).await.map_err(|_| error("context deadline exceeded".into()))?;
+    let stream = shared.connect(host, target).map_err(|_| error("context deadline exceeded".into()))?;
     let (stream, _) = tls
         .connect(stream, &ServerName::from(address), &[b"h2"])
         .await

@@ -15,7 +15,10 @@ pub struct Words {
 impl Words {
     /// Of an etcd of that version, at that host's time.
     pub fn at(world: &World, host: &HostName, version: Version) -> Self {
-        Self { json: version >= Version(3, 5, 0), at: world.hosts.get(host).map_or(0, |h| h.epoch_ms()) }
+        Self {
+            json: version >= Version(3, 5, 0),
+            at: world.hosts.get(host).map_or(0, super::super::host::Host::epoch_ms),
+        }
     }
 
     fn plain(self, level: char, package: &str, text: &str) -> String {

@@ -1,6 +1,9 @@
 //! Operations that change files.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
 
 use bytes::Bytes;
 
@@ -117,7 +120,7 @@ pub fn remove(host: &mut Host, paths: &[PathBuf]) -> Done {
         };
         if let Some(e) = why {
             done.status = 1;
-            done.stderr += &format!("rm: cannot remove '{}': {}\n", path.display(), e.words());
+            let _ = writeln!(done.stderr, "rm: cannot remove '{}': {}", path.display(), e.words());
         }
     }
     done
@@ -217,7 +220,7 @@ fn copy_trees(
             if let Kind::File(bytes) = &entry.kind
                 && !path.starts_with(except)
             {
-                sums += &format!("{}  .{}\n", sha256_hex(bytes), path.display());
+                let _ = writeln!(sums, "{}  .{}", sha256_hex(bytes), path.display());
             }
         }
     }

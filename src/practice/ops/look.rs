@@ -64,7 +64,7 @@ pub fn list_dir(host: &Host, dir: &Path) -> Done {
     let mut names: Vec<_> = if host.files.is_dir(dir) { host.files.children(dir) } else { Vec::new() };
     names.sort_by(|a, b| a.as_os_str().cmp(b.as_os_str()));
     let names = names.iter().filter_map(|p| p.file_name());
-    Done::out(names.map(|n| format!("{}\n", n.to_string_lossy())).collect::<String>())
+    Done::out(names.flat_map(|n| [n.to_string_lossy().into_owned(), "\n".into()]).collect::<String>())
 }
 
 /// `journalctl`; without any line it says so, with status 0.

@@ -96,12 +96,19 @@ pub fn run(world: &mut World, name: &HostName, op: &Op, input: &[u8]) -> Done {
         Op::OpenPorts { ports } => firewall::set_ports(host, ports, true),
         Op::ClosePorts { ports } => firewall::set_ports(host, ports, false),
         Op::SnapshotStatus { bin, path } => tools::snapshot_status(world, name, bin, path),
-        Op::SnapshotTrial { bin, path, scratch } => match deep_enough(scratch) {
-            true => tools::snapshot_trial(world, name, bin, path, scratch),
-            false => refused(scratch),
-        },
-        Op::SnapshotSave { .. } | Op::RehearsalEtcd { .. } => not_practised(op),
-        Op::Tree(_) | Op::Package(_) | Op::Container(_) | Op::Pods(_) => not_practised(op),
+        Op::SnapshotTrial { bin, path, scratch } => {
+            if deep_enough(scratch) {
+                tools::snapshot_trial(world, name, bin, path, scratch)
+            } else {
+                refused(scratch)
+            }
+        }
+        Op::SnapshotSave { .. }
+        | Op::RehearsalEtcd { .. }
+        | Op::Tree(_)
+        | Op::Package(_)
+        | Op::Container(_)
+        | Op::Pods(_) => not_practised(op),
     }
 }
 

@@ -41,7 +41,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let fitting = (room / NARROWEST).clamp(1, matrix.hosts.len());
     let column = (room / fitting).min(26);
     let head: String =
-        matrix.hosts.iter().take(fitting).map(|h| format!("  {}", text::pad(h.as_str(), column - 2))).collect();
+        matrix.hosts.iter().take(fitting).flat_map(|h| ["  ".to_owned(), text::pad(h.as_str(), column - 2)]).collect();
     let mut lines = vec![verdict(model)];
     lines.push(line(format!(" {}{head}", " ".repeat(LABEL)), Tone::Strong));
     let left_out = matrix.hosts.len() - fitting;
