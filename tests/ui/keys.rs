@@ -26,8 +26,10 @@ fn model(context: Context, action: Action) -> Model {
         (Context::Wizard, Action::Answer | Action::Refuse) => "wizard-aside",
         (Context::Wizard, Action::Along) => "wizard-log",
         (Context::Wizard, Action::Older | Action::Newer) => "live-journal",
-        (Context::Wizard, Action::Focus(Panel::Journal | Panel::Certs | Panel::Masters)) => "live-find",
         (Context::Failed, Action::Skip) => "failed-skippable",
+        (Context::Wizard, Action::Focus(Panel::Journal | Panel::Certs | Panel::Masters)) | (Context::Prompt, _) => {
+            "live-find"
+        }
         (Context::Wizard, _) => "wizard-commands",
         (Context::Failed, _) => "failed",
         (Context::Finished, Action::Look | Action::Quit | Action::Help) => "finished",
@@ -40,7 +42,6 @@ fn model(context: Context, action: Action) -> Model {
         (Context::Quit, _) => "quit-running",
         (Context::QuitHard, _) => "quit-stopping",
         (Context::Help, _) => "help",
-        (Context::Prompt, _) => "live-find",
         (Context::Palette, _) => "live-palette",
     };
     let mut model = scene(name, SIZE, Theme::default());
