@@ -5,23 +5,29 @@ use std::{process::ExitCode, sync::Arc};
 use clap::Parser;
 
 mod cli;
+mod clipboard;
 mod headless;
 mod history;
+mod input;
 mod live;
 mod paths;
 mod plan;
 mod practice;
+mod screen;
 mod session;
 mod tty;
+mod welcome;
 mod wizard;
 
 use cli::{ApproveArg, Cli, Command, OnFailure};
+use screen::Taken;
 use session::Hosts;
 
 use crate::{
     cluster::{Cluster, file},
     engine::Chapter,
     runbook,
+    ui::Theme,
 };
 
 /// Bad input or usage.
@@ -48,8 +54,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> u8 {
-    let file = match &cli.command {
-        Command::Practice(args) => return practice::run(args).await,
+    let theme = cli.looks.theme();
+    let Some(command) = cli.command else { return welcome::run(theme).await };
+    let file = match &command {
+        Command::Practice(args) => return practice::run(args, theme).await,
         Command::Run(args) => &args.file,
         Command::Plan { file, .. } | Command::Survey { file } => file,
         Command::Undo(args) => &args.file,
@@ -62,13 +70,14 @@ async fn dispatch(cli: Cli) -> u8 {
             return BAD_INPUT;
         }
     };
-    match cli.command {
+    match command {
         Command::Run(args) => {
             let task = Task::Grow { through: args.through.map_or(runbook::LAST_CHAPTER, Chapter::from) };
-            walk(&Hosts::Real(cluster), task, args.headless.then_some((args.approve, args.on_failure))).await
+            walk(&Hosts::Real(cluster), task, args.headless.then_some((args.approve, args.on_failure)), theme).await
         }
         Command::Undo(args) => {
-            walk(&Hosts::Real(cluster), Task::TakeBack, args.headless.then_some((args.approve, OnFailure::Stop))).await
+            let flags = args.headless.then_some((args.approve, OnFailure::Stop));
+            walk(&Hosts::Real(cluster), Task::TakeBack, flags, theme).await
         }
         Command::Report(args) => history::print(&cluster, &args).code(),
         Command::Plan { through, .. } => {
@@ -90,10 +99,16 @@ enum Task {
 }
 
 /// Walks steps: with plain lines when there are flags for that, else in the wizard.
-async fn walk(hosts: &Hosts, task: Task, flags: Option<(Option<ApproveArg>, OnFailure)>) -> u8 {
+async fn walk(hosts: &Hosts, task: Task, flags: Option<(Option<ApproveArg>, OnFailure)>, theme: Theme) -> u8 {
     match flags {
         Some((approve, on_failure)) => headless::run(hosts, task, approve, on_failure).await.code(),
-        None => wizard::run(hosts, task).await,
+        None => {
+            let instead = "run it at one, or add --headless --approve reversible|disruptive|all";
+            match Taken::take(theme, instead) {
+                Ok(taken) => wizard::run(hosts, task, taken).await,
+                Err(code) => code,
+            }
+        }
     }
 }
 

@@ -2,19 +2,22 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{BAD_INPUT, Task, cli::PracticeArgs, headless::say, history, paths, session::Hosts, walk};
+use super::{
+    BAD_INPUT, Task, cli::PracticeArgs, headless::say, history, paths, screen::Taken, session::Hosts, walk, wizard,
+};
 use crate::{
     cluster::Cluster,
     engine::report::report,
     practice::{Options, Scenario, build},
     runbook,
+    ui::Theme,
 };
 
 /// How much faster than the clock time passes with `--fast`.
 const FAST: u32 = 20;
 
 /// Builds the scenario and walks it; the exit code is that of a run.
-pub(super) async fn run(args: &PracticeArgs) -> u8 {
+pub(super) async fn run(args: &PracticeArgs, theme: Theme) -> u8 {
     if args.list {
         for name in Scenario::names() {
             let about = Scenario::find(name).map(|s| s.about).unwrap_or_default();
@@ -38,13 +41,36 @@ pub(super) async fn run(args: &PracticeArgs) -> u8 {
     let cluster = practice.cluster.clone();
     let flags = args.headless.then_some((args.approve, args.on_failure));
     let task = Task::Grow { through: runbook::LAST_CHAPTER };
-    let code = walk(&Hosts::Practice(practice), task, flags).await;
-    match leave_report(&cluster) {
+    let code = walk(&Hosts::Practice(practice), task, flags, theme).await;
+    tell_report(&cluster);
+    code
+}
+
+/// A scenario of the program in a terminal that was taken; the exit code.
+pub(super) async fn at_screen(name: &str, taken: Taken) -> u8 {
+    let options = Options { speed: 1, workers: None, seed: 0 };
+    let practice = match Scenario::find(name).and_then(|s| build(&s, options)) {
+        Ok(practice) => practice,
+        Err(e) => {
+            drop(taken);
+            eprintln!("banister: {e}");
+            return BAD_INPUT;
+        }
+    };
+    let cluster = practice.cluster.clone();
+    let task = Task::Grow { through: runbook::LAST_CHAPTER };
+    let code = wizard::run(&Hosts::Practice(practice), task, taken).await;
+    tell_report(&cluster);
+    code
+}
+
+/// Leaves the report and says where it lies.
+fn tell_report(cluster: &Arc<Cluster>) {
+    match leave_report(cluster) {
         Ok(Some(path)) => say(&[format!("[practice] report {}", path.display())]),
         Ok(None) => {}
         Err(e) => eprintln!("banister: no report: {e}"),
     }
-    code
 }
 
 /// Writes the report of this practice beside its journal; `None` when nothing was begun.

@@ -4,5 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its terminal has failed")]
 
 mod ends;
+mod practice;
 mod screens;
 mod terminal;
