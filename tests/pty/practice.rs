@@ -28,8 +28,9 @@ fn without_arguments_it_begins_with_the_files_there_are_and_opens_one() {
 #[test]
 fn the_first_screen_is_left_with_q_follows_the_size_and_ends_with_its_terminal() {
     let mut terminal = Terminal::start(&banister(), &[], (80, 24), &[]);
-    let shown = terminal.sees("None found");
-    assert!(shown.contains("growth"), "practice is offered: {shown}");
+    terminal.sees("None found");
+    // Practice is offered too.
+    terminal.sees("growth");
     terminal.resize((50, 12));
     terminal.sees("50x12, needs 80x24");
     terminal.resize((100, 30));
