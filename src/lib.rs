@@ -13,6 +13,7 @@
 //!
 //! | room | what lives there | may use |
 //! |---|---|---|
+//! | [`lang`] | the language of what the operator reads; `tr!` | nothing |
 //! | [`cluster`] | what the operator wrote, checked | nothing |
 //! | [`pki`] | SAN sets, reading certificates, re-issuing a leaf; pure | nothing |
 //! | [`remote`] | how a host is reached: operations, the shell they become, SSH, etcd through a tunnel | cluster, pki |
@@ -24,8 +25,14 @@
 //! | [`ui`] | model, message, update, view | the plain data types of the others, never their doing |
 //! | [`app`] | the one place that knows everybody | all |
 //!
+//! Every room may use `lang`, which is left out of the table's last column.
+//!
 //! `engine` defines the contract of a step ([`engine::Step`]) and `runbook` fills it in, so the arrow between these two
 //! points from the runbook to the engine's types: the engine can run any steps and knows none of them.
+
+// First: its macros are used by the rooms below.
+#[macro_use]
+pub mod lang;
 
 pub mod app;
 pub mod cluster;
