@@ -36,7 +36,7 @@ static ENGLISH: LazyLock<BTreeMap<String, Words>> =
 static CHINESE: LazyLock<BTreeMap<String, Words>> =
     LazyLock::new(|| serde_yaml::from_str(include_str!("../../assets/xray.zh.yaml")).unwrap_or_default());
 
-fn words() -> &'static BTreeMap<String, Words> {
+fn texts() -> &'static BTreeMap<String, Words> {
     match lang::current() {
         Lang::English => &ENGLISH,
         Lang::Chinese => &CHINESE,
@@ -148,7 +148,7 @@ fn signed(seen: &HostSeen) -> Option<String> {
 }
 
 fn words(key: &str) -> Words {
-    words().get(key).cloned().unwrap_or_else(|| Words { label: key.to_owned(), symptom: String::new() })
+    texts().get(key).cloned().unwrap_or_else(|| Words { label: key.to_owned(), symptom: String::new() })
 }
 
 fn row(key: &str, seen: &[Option<&HostSeen>], of: impl Fn(&HostSeen) -> Option<String>) -> Row {
