@@ -13,6 +13,7 @@
 //!
 //! | room | what lives there | may use |
 //! |---|---|---|
+//! | [`cast`] | a session's screen as an asciicast file, written and played | remote's cleaning |
 //! | [`cluster`] | what the operator wrote, checked | nothing |
 //! | [`pki`] | SAN sets, reading certificates, re-issuing a leaf; pure | nothing |
 //! | [`remote`] | how a host is reached: operations, the shell they become, SSH, etcd through a tunnel | cluster, pki |
@@ -28,6 +29,7 @@
 //! points from the runbook to the engine's types: the engine can run any steps and knows none of them.
 
 pub mod app;
+pub mod cast;
 pub mod cluster;
 pub mod engine;
 pub mod pki;

@@ -10,6 +10,7 @@ use std::{
 
 /// Which rooms a room may use, besides itself.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("cast", &["remote"]),
     ("cluster", &[]),
     ("pki", &[]),
     ("remote", &["cluster", "pki"]),
@@ -19,7 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("watch", &["remote", "pki", "cluster"]),
     ("practice", &["remote", "pki", "cluster"]),
     ("ui", &["watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
-    ("app", &["ui", "practice", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
+    ("app", &["ui", "cast", "practice", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
 ];
 
 /// What the screens must not touch: the doing of the other rooms, as opposed to their plain data.
