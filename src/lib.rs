@@ -14,6 +14,7 @@
 //! | room | what lives there | may use |
 //! |---|---|---|
 //! | [`lang`] | the language of what the operator reads; `tr!` | nothing |
+//! | [`cast`] | a session's screen as an asciicast file, written and played | remote's cleaning |
 //! | [`cluster`] | what the operator wrote, checked | nothing |
 //! | [`pki`] | SAN sets, reading certificates, re-issuing a leaf; pure | nothing |
 //! | [`remote`] | how a host is reached: operations, the shell they become, SSH, etcd through a tunnel | cluster, pki |
@@ -35,6 +36,7 @@
 pub mod lang;
 
 pub mod app;
+pub mod cast;
 pub mod cluster;
 pub mod engine;
 pub mod pki;

@@ -11,6 +11,7 @@ use std::{
 /// Which rooms a room may use, besides itself.
 const ARROWS: &[(&str, &[&str])] = &[
     ("lang", &[]),
+    ("cast", &["remote"]),
     ("cluster", &[]),
     ("pki", &[]),
     ("remote", &["cluster", "pki"]),
@@ -20,7 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("watch", &["remote", "pki", "cluster"]),
     ("practice", &["remote", "pki", "cluster"]),
     ("ui", &["watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
-    ("app", &["ui", "practice", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
+    ("app", &["ui", "cast", "practice", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
 ];
 
 /// Rooms that every room may use.
