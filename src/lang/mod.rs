@@ -82,8 +82,9 @@ pub fn current() -> Lang {
 }
 
 /// The Chinese texts, a file a room.
-pub const CHINESE: [(&str, &str); 12] = [
+pub const CHINESE: [(&str, &str); 13] = [
     ("app", include_str!("../../assets/lang/zh/app.yaml")),
+    ("cast", include_str!("../../assets/lang/zh/cast.yaml")),
     ("cli", include_str!("../../assets/lang/zh/cli.yaml")),
     ("cluster", include_str!("../../assets/lang/zh/cluster.yaml")),
     ("engine", include_str!("../../assets/lang/zh/engine.yaml")),

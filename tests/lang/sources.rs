@@ -124,12 +124,12 @@ fn told(source: &str) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn texts_are_found_wherever_they_stand() {
-    let source = r##"
+    let source = r#"
         // tr!("a comment")
         const A: &str = mark!("a constant");
         #[error("{}", tr!("{host} is \"down\"", host = host))]
         fn f() -> String { format!("{} {}", trs!("inner"), tr!("one" | "{n} of {all}" % 3, all = g(tr!("deep")))) }
-    "##;
+    "#;
     let (found, wrong) = told(source);
     assert_eq!(
         found,
