@@ -3,7 +3,8 @@
 use std::{path::PathBuf, sync::Arc};
 
 use super::{
-    BAD_INPUT, Task, cli::PracticeArgs, headless::say, history, paths, screen::Taken, session::Hosts, walk, wizard,
+    BAD_INPUT, Extras, Task, cli::PracticeArgs, headless::say, history, paths, screen::Taken, session::Hosts, walk,
+    wizard,
 };
 use crate::{
     cluster::Cluster,
@@ -41,7 +42,7 @@ pub(super) async fn run(args: &PracticeArgs, theme: Theme) -> u8 {
     let cluster = practice.cluster.clone();
     let flags = args.headless.then_some((args.approve, args.on_failure));
     let task = Task::Grow { through: runbook::LAST_CHAPTER };
-    let code = walk(&Hosts::Practice(practice), task, flags, theme).await;
+    let code = walk(&Hosts::Practice(practice), task, flags, Extras { record: args.record.clone(), theme }).await;
     tell_report(&cluster);
     code
 }

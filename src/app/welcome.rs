@@ -10,7 +10,7 @@ use std::{
 use crossterm::event::Event as TermEvent;
 
 use super::{
-    Task, history,
+    Extras, Task, history,
     input::Input,
     paths, practice,
     screen::Taken,
@@ -25,6 +25,7 @@ use crate::{
         journal::{Line, Record},
         undo,
     },
+    lang,
     practice::Scenario,
     remote::clean,
     runbook,
@@ -40,9 +41,15 @@ const TICK: Duration = Duration::from_secs(1);
 /// Most files of a directory that are looked into: it may be any directory.
 const MOST: usize = 200;
 
-/// Shows the first screen and does what is chosen there; the exit code.
-pub(super) async fn run(theme: Theme) -> u8 {
-    let mut taken = match Taken::take(theme, "banister --help says what can be done without one") {
+/// Shows the first screen and does what is chosen there; the exit code. A cluster file's own language is taken, unless
+/// one `was_told`.
+pub(super) async fn run(theme: Theme, was_told: bool) -> u8 {
+    let extras = Extras { theme, ..Extras::default() };
+    let mut taken = match Taken::take(
+        extras,
+        "",
+        "the first screen needs a terminal; banister --help says what can be done without one",
+    ) {
         Ok(taken) => taken,
         Err(code) => return code,
     };
@@ -53,7 +60,7 @@ pub(super) async fn run(theme: Theme) -> u8 {
     loop {
         let _ = taken.screen.draw(|frame| view(&welcome, frame));
         let msg = tokio::select! {
-            input = taken.inputs.next() => match input {
+            input = taken.next() => match input {
                 Input::Event(TermEvent::Key(key)) => Msg::Key(key),
                 Input::Event(TermEvent::Paste(text)) => Msg::Paste(text),
                 Input::Event(_) => continue,
@@ -71,25 +78,30 @@ pub(super) async fn run(theme: Theme) -> u8 {
             Chosen::Leave => return Outcome::Done.code(),
             Chosen::LookAgain => look(&mut welcome).await,
             Chosen::Practice(name) => {
-                welcome.say(format!("making the hosts of {name}"));
+                welcome.say(tr!("making the hosts of {name}", name = name));
                 let _ = taken.screen.draw(|frame| view(&welcome, frame));
                 return practice::at_screen(&name, taken).await;
             }
             Chosen::Open(path) | Chosen::TakeBack(path) if file::load(&path).is_err() => {
                 look(&mut welcome).await;
-                welcome.say(format!("{} has changed and has problems now", path.display()));
+                welcome.say(tr!("{file} has changed and has problems now", file = path.display()));
             }
             Chosen::Open(path) => {
-                return open(&path, Task::Grow { through: runbook::LAST_CHAPTER }, taken).await;
+                return open(&path, Task::Grow { through: runbook::LAST_CHAPTER }, taken, was_told).await;
             }
-            Chosen::TakeBack(path) => return open(&path, Task::TakeBack, taken).await,
+            Chosen::TakeBack(path) => return open(&path, Task::TakeBack, taken, was_told).await,
         }
     }
 }
 
-async fn open(path: &Path, task: Task, taken: Taken) -> u8 {
+async fn open(path: &Path, task: Task, taken: Taken, was_told: bool) -> u8 {
     match file::load(path) {
-        Ok(cluster) => wizard::run(&Hosts::Real(Arc::new(cluster)), task, taken).await,
+        Ok(cluster) => {
+            if let (false, Some(lang)) = (was_told, cluster.lang) {
+                lang::choose(lang);
+            }
+            wizard::run(&Hosts::Real(Arc::new(cluster)), task, taken).await
+        }
         Err(problems) => {
             drop(taken);
             eprintln!("{problems}");
@@ -134,8 +146,11 @@ fn find(dirs: &[PathBuf], journals: &Path) -> Vec<FoundFile> {
             // Any directory has YAML files of other kinds.
             Err(problems) if looks_like_one(&path) => {
                 let problem = |p: &file::Problem| {
-                    let place = p.line.map(|l| format!("line {l}: ")).unwrap_or_default();
-                    format!("{place}{}; {}", p.what, p.remedy)
+                    let words = format!("{}; {}", p.what, p.remedy);
+                    p.line.map_or_else(
+                        || words.clone(),
+                        |line| tr!("line {line}: {problem}", line = line, problem = words),
+                    )
                 };
                 found.push(file(Err(problems.problems.iter().map(problem).collect()), None));
             }
@@ -176,9 +191,13 @@ fn looks_like_one(path: &Path) -> bool {
 
 /// `prod: 3 masters, 2 to join, 3 workers`
 fn words(cluster: &Cluster) -> String {
-    let count = |n: usize, one: &str| format!("{n} {one}{}", if n == 1 { "" } else { "s" });
-    let (masters, workers) = (count(cluster.masters.len(), "master"), count(cluster.workers.len(), "worker"));
-    format!("{}: {masters}, {} to join, {workers}", clean::line(&cluster.name), cluster.join.len())
+    tr!(
+        "{cluster}: {masters} masters, {joiners} to join, workers: {workers}",
+        cluster = clean::line(&cluster.name),
+        masters = cluster.masters.len(),
+        joiners = cluster.join.len(),
+        workers = cluster.workers.len()
+    )
 }
 
 /// What the lines of a growth's journals say about it.
@@ -236,7 +255,7 @@ mod tests {
         let found = find(&[dir.path().to_owned()], Path::new("/nonexistent"));
         let names: Vec<_> = found.iter().map(|f| f.path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["prod.yaml", "broken.yml"]);
-        assert_eq!(found[0].cluster.as_deref(), Ok("prod: 3 masters, 2 to join, 0 workers"));
+        assert_eq!(found[0].cluster.as_deref(), Ok("prod: 3 masters, 2 to join, workers: 0"));
         let problems = found[1].cluster.as_ref().unwrap_err();
         assert!(problems.iter().any(|p| p.contains("adress")), "{problems:?}");
     }

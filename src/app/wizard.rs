@@ -46,10 +46,11 @@ use crate::{
 const TICK: Duration = Duration::from_millis(250);
 
 /// Runs the wizard in a terminal that was taken, and gives it back; the exit code.
-pub(super) async fn run(hosts: &Hosts, task: Task, taken: Taken) -> u8 {
+pub(super) async fn run(hosts: &Hosts, task: Task, mut taken: Taken) -> u8 {
     let (to_self, inbox) = mpsc::unbounded_channel();
     let wizard = Wizard::new(hosts, task, to_self, &taken);
-    let (code, farewell) = wizard.run(taken, inbox).await;
+    let (code, farewell) = wizard.run(&mut taken, inbox).await;
+    taken.give_back();
     if let Some(farewell) = farewell {
         // Nobody reads it where the terminal is gone.
         let _ = writeln!(std::io::stdout(), "{farewell}");
@@ -132,7 +133,7 @@ impl Wizard {
         }
     }
 
-    async fn run(mut self, mut taken: Taken, mut inbox: UnboundedReceiver<Inner>) -> (u8, Option<String>) {
+    async fn run(mut self, taken: &mut Taken, mut inbox: UnboundedReceiver<Inner>) -> (u8, Option<String>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         self.look();
@@ -142,7 +143,7 @@ impl Wizard {
             // In this order: a flood of lines must not starve keys or frames.
             let (leave, at_once) = tokio::select! {
                 biased;
-                input = taken.inputs.next() => (self.input(input), true),
+                input = taken.next() => (self.input(input), true),
                 () = due(pace.due(), self.began) => (false, true),
                 _ = tick.tick() => (self.tell(Msg::Tick(now(self.began))), true),
                 Some(inner) = inbox.recv() => (self.inner(inner), false),

@@ -146,7 +146,7 @@ pub fn update(welcome: &mut Welcome, msg: &Msg) -> Option<Chosen> {
     match msg {
         Msg::Resize(columns, rows) => welcome.size = (*columns, *rows),
         Msg::Tick(now) => welcome.now = *now,
-        Msg::Paste(_) => welcome.say("pasted text is not taken here"),
+        Msg::Paste(_) => welcome.say(trs!("pasted text is not taken here")),
         Msg::Terminate => return Some(Chosen::Leave),
         Msg::Key(event) => {
             welcome.said = None;
@@ -189,7 +189,7 @@ fn open(welcome: &mut Welcome) -> Option<Chosen> {
     match welcome.entries.get(welcome.selected)? {
         Entry::File(FoundFile { cluster: Ok(_), path, .. }) => Some(Chosen::Open(path.clone())),
         Entry::File(FoundFile { shown, .. }) => {
-            let words = format!("{shown}: mend what is listed, then press r");
+            let words = tr!("{file}: mend what is listed, then press r", file = shown);
             welcome.say(words);
             None
         }

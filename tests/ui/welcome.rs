@@ -42,10 +42,10 @@ fn welcome(found: bool, size: (u16, u16)) -> Welcome {
     if found {
         let stopped = "stopped by the operator before etcd.join@master04";
         entries = vec![
-            file("prod.yaml", Ok("prod: 3 masters, 2 to join, 3 workers"), Some(run(Some(stopped), false))),
-            file("机房二.yaml", Ok("second: 3 masters, 2 to join, 12 workers"), Some(run(None, false))),
-            file("old.yaml", Ok("old: 3 masters, 2 to join, 1 worker"), Some(run(Some("five voters"), true))),
-            file("new.yaml", Ok("new: 3 masters, 2 to join, 0 workers"), None),
+            file("prod.yaml", Ok("prod: 3 masters, 2 to join, workers: 3"), Some(run(Some(stopped), false))),
+            file("机房二.yaml", Ok("second: 3 masters, 2 to join, workers: 12"), Some(run(None, false))),
+            file("old.yaml", Ok("old: 3 masters, 2 to join, workers: 1"), Some(run(Some("five voters"), true))),
+            file("new.yaml", Ok("new: 3 masters, 2 to join, workers: 0"), None),
             file(
                 "broken.yaml",
                 Err(&["line 4: adress is not a key of a host; write address", "line 9: no join; list the new masters"]),
@@ -129,7 +129,7 @@ fn what_is_selected_is_always_in_sight_and_stays_selected_when_looked_for_again(
     assert_eq!(update(&mut first, &key(KeyCode::Enter)), Some(Chosen::Practice("growth-3.3".into())));
     update(&mut first, &key(KeyCode::Home));
     update(&mut first, &key(KeyCode::Down));
-    let again = file("aaa.yaml", Ok("aaa: 3 masters, 2 to join, 0 workers"), None);
+    let again = file("aaa.yaml", Ok("aaa: 3 masters, 2 to join, workers: 0"), None);
     first.found(vec![again, file("机房二.yaml", Ok("second"), None)], vec!["/home/ops".into()]);
     assert!(shown(&first).contains("▶ 机房二.yaml"), "{}", shown(&first));
 }

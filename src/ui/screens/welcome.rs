@@ -49,8 +49,9 @@ join:
 /// Draws it.
 pub fn draw(welcome: &Welcome, area: Rect, buf: &mut Buffer) {
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-        let needs = format!("{}x{}, needs {}x{}", area.width, area.height, SMALLEST.0, SMALLEST.1);
-        let words = [line("terminal too small", Tone::Strong), line(needs, Tone::Plain)];
+        let (has, needs) = (format!("{}x{}", area.width, area.height), format!("{}x{}", SMALLEST.0, SMALLEST.1));
+        let needs = tr!("{has}, needs {needs}", has = has, needs = needs);
+        let words = [line(trs!("terminal too small"), Tone::Strong), line(needs, Tone::Plain)];
         for (y, l) in (area.top()..area.bottom()).zip(&words) {
             row(l, &Line::default(), Rect { y, height: 1, ..area }, buf);
         }
@@ -92,14 +93,16 @@ pub fn help_extent(welcome: &Welcome) -> (usize, usize) {
 /// The page, and which of its lines the selected entry takes.
 fn lines(welcome: &Welcome, width: usize) -> (Vec<Line<'static>>, std::ops::Range<usize>) {
     let mut lines = prose(
-        "A rail to hold on to while a hand-built Kubernetes control plane grows. Choosing a file looks at the cluster first; nothing is changed before you say yes to a step.",
+        trs!(
+            "A rail to hold on to while a hand-built Kubernetes control plane grows. Choosing a file looks at the cluster first; nothing is changed before you say yes to a step."
+        ),
         0,
         width,
         Tone::Plain,
     );
     let mut selected = 0..0;
     let is_file = |e: &Entry| matches!(e, Entry::File(_));
-    heading(&mut lines, "Cluster files");
+    heading(&mut lines, trs!("Cluster files"));
     if !welcome.entries.iter().any(is_file) {
         lines.extend(none(welcome, width));
     }
@@ -107,7 +110,7 @@ fn lines(welcome: &Welcome, width: usize) -> (Vec<Line<'static>>, std::ops::Rang
     for (i, entry) in welcome.entries.iter().enumerate() {
         if !is_file(entry) && !practice {
             practice = true;
-            heading(&mut lines, "Practice: hosts in memory, nothing installed, nothing at stake");
+            heading(&mut lines, trs!("Practice: hosts in memory, nothing installed, nothing at stake"));
         }
         let start = lines.len();
         lines.extend(entry_lines(entry, i == welcome.selected, width));
@@ -123,16 +126,17 @@ fn lines(welcome: &Welcome, width: usize) -> (Vec<Line<'static>>, std::ops::Rang
 }
 
 fn looked(welcome: &Welcome) -> String {
-    format!("Looked in {}.", welcome.looked_in.join(" and "))
+    tr!("Looked in {places}.", places = welcome.looked_in.join(", "))
 }
 
 /// No file was found: where it was looked, and what to write.
 fn none(welcome: &Welcome, width: usize) -> Vec<Line<'static>> {
-    let words = format!(
-        "None found. {} Write one there, prod.yaml say, then press r; names and addresses are enough where the layout is the runbook's:",
-        looked(welcome)
+    let mut lines = prose(trs!("None found."), 0, width, Tone::Plain);
+    lines.extend(prose(&looked(welcome), 0, width, Tone::Plain));
+    let words = trs!(
+        "Write one there, prod.yaml say, then press r; names and addresses are enough where the layout is the runbook's:"
     );
-    let mut lines = prose(&words, 0, width, Tone::Plain);
+    lines.extend(prose(words, 0, width, Tone::Plain));
     lines.extend(EXAMPLE.lines().map(|l| line(format!("    {l}"), Tone::Dim)));
     lines
 }
@@ -141,7 +145,7 @@ fn entry_lines(entry: &Entry, selected: bool, width: usize) -> Vec<Line<'static>
     let (name, words, tone) = match entry {
         Entry::File(FoundFile { shown, cluster: Ok(words), .. }) => (shown.clone(), words.clone(), Tone::Plain),
         Entry::File(FoundFile { shown, cluster: Err(problems), .. }) => {
-            (shown.clone(), format!("✗ {}", text::count(problems.len(), "problem")), Tone::Bad)
+            (shown.clone(), tr!("✗ one problem" | "✗ {n} problems" % problems.len()), Tone::Bad)
         }
         Entry::Practice { name, about } => (name.clone(), about.clone(), Tone::Plain),
     };
@@ -159,7 +163,10 @@ fn entry_lines(entry: &Entry, selected: bool, width: usize) -> Vec<Line<'static>
                 lines.extend(prose(problem, 4, width, Tone::Bad));
             }
             if problems.len() > PROBLEMS {
-                lines.push(line(format!("    … and {} more", problems.len() - PROBLEMS), Tone::Dim));
+                lines.push(line(
+                    format!("    {}", tr!("… and {more} more", more = problems.len() - PROBLEMS)),
+                    Tone::Dim,
+                ));
             }
         }
         if let Some(run) = &file.run {
@@ -171,12 +178,19 @@ fn entry_lines(entry: &Entry, selected: bool, width: usize) -> Vec<Line<'static>
 
 /// `    ! unfinished: 11 steps done; stopped by the operator, 2026-03-14 03:15, ops@jump`
 fn run_line(run: &LastRun, width: usize) -> Line<'static> {
-    let steps = text::count(run.done, "step");
     let (sign, tone, words) = match (&run.end, run.complete) {
-        (_, true) => ("✓", Tone::Good, format!("grown: {steps} done")),
-        (Some(end), false) => ("!", Tone::Warn, format!("unfinished, {steps} done: {end}")),
-        (None, false) => ("!", Tone::Warn, format!("cut off or still running, {steps} done")),
+        (_, true) => ("✓", Tone::Good, tr!("grown: one step done" | "grown: {n} steps done" % run.done)),
+        (Some(end), false) => (
+            "!",
+            Tone::Warn,
+            tr!("unfinished, one step done: {end}" | "unfinished, {n} steps done: {end}" % run.done, end = end),
+        ),
+        (None, false) => (
+            "!",
+            Tone::Warn,
+            tr!("cut off or still running, one step done" | "cut off or still running, {n} steps done" % run.done),
+        ),
     };
-    let words = format!("    {sign} {words}; {}, {}", run.at, run.operator);
+    let words = format!("    {sign} {words}  {}  {}", run.at, run.operator);
     Line::from(vec![Span::styled(text::fit(&words, width), style(tone))])
 }
