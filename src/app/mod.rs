@@ -20,7 +20,7 @@ mod tty;
 mod welcome;
 mod wizard;
 
-use cli::{ApproveArg, Cli, Command, OnFailure};
+use cli::{ApproveArg, Cli, Command, OnFailure, PracticeArgs};
 use screen::Taken;
 use session::Hosts;
 
@@ -67,6 +67,13 @@ async fn dispatch(cli: Cli) -> u8 {
         Command::Undo(args) => &args.file,
         Command::Report(args) => &args.file,
     };
+    if let Some(scenario) = practice::named(file) {
+        match &command {
+            Command::Undo(args) => return practice::run(&PracticeArgs::back(scenario.name, args), theme).await,
+            Command::Report(args) => return practice::report(&scenario, args),
+            _ => {}
+        }
+    }
     let cluster: Arc<Cluster> = match file::load(file) {
         Ok(cluster) => {
             if let (None, Some(lang)) = (cli.lang, cluster.lang) {
