@@ -5,15 +5,13 @@ use std::{path::PathBuf, sync::Arc};
 use super::{BAD_INPUT, Extras, Task, cli::PracticeArgs, headless::say, history, paths, session::Hosts, walk};
 use crate::{
     cluster::Cluster,
-    engine::{Chapter, report::report},
+    engine::report::report,
     practice::{Options, Scenario, build},
+    runbook,
 };
 
 /// How much faster than the clock time passes with `--fast`.
 const FAST: u32 = 20;
-
-/// The last chapter that practice knows.
-const PRACTISED: Chapter = Chapter::Etcd;
 
 /// Builds the scenario and walks it; the exit code is that of a run.
 pub(super) async fn run(args: &PracticeArgs) -> u8 {
@@ -39,7 +37,7 @@ pub(super) async fn run(args: &PracticeArgs) -> u8 {
     }
     let cluster = practice.cluster.clone();
     let flags = args.headless.then_some((args.approve, args.on_failure));
-    let task = Task::Grow { through: PRACTISED };
+    let task = Task::Grow { through: runbook::LAST_CHAPTER };
     let code = walk(&Hosts::Practice(practice), task, flags, Extras { record: args.record.clone() }).await;
     match leave_report(&cluster) {
         Ok(Some(path)) => say(&[format!("[practice] report {}", path.display())]),
