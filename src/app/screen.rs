@@ -13,6 +13,7 @@ use crate::{
     ui::{
         Theme,
         terminal::{Guard, Screen},
+        theme::Colours,
     },
 };
 
@@ -45,6 +46,8 @@ impl Taken {
             eprintln!("banister: {e}");
             BAD_INPUT
         })?;
+        // Who asks for colours by name gets them, whatever NO_COLOR says.
+        crossterm::style::force_color_output(extras.theme.colours != Colours::None);
         let (panicked, panics) = mpsc::unbounded_channel();
         let copy = recorder.clone().map(|r| Box::new(r) as Box<dyn Write>);
         match Guard::enter(move |words| drop(panicked.send(words)), copy) {
