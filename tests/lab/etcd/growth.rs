@@ -1,6 +1,6 @@
 //! Three to five without a screen, on every version of etcd.
 
-use super::{
+use crate::{
     banister::Desk,
     bar,
     hosts::{Lab, say},
