@@ -50,6 +50,7 @@ pub fn cluster() -> Cluster {
         worker_batch: None,
         set_hostname: true,
         lifetime_days: None,
+        lang: None,
         notices: Vec::new(),
     }
 }
