@@ -13,8 +13,7 @@ cd /run/reader
 pki=/etc/kubernetes/pki
 api() {
   curl --silent --show-error --fail --max-time 5 --cacert $pki/ca.pem --cert $pki/admin.pem --key $pki/admin-key.pem \
-    --header "Accept: application/vnd.kubernetes.protobuf" --output /dev/null \
-    https://127.0.0.1:6443/api/v1/namespaces/kube-system/configmaps/calico-config
+    --output /dev/null https://127.0.0.1:6443/api/v1/namespaces/kube-system/configmaps/calico-config
 }
 while [ ! -e stop ]; do
   if ! api 2>error; then

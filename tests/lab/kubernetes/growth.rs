@@ -108,10 +108,12 @@ fn is_taken_back(lab: &Lab, desk: &Desk, writer: Writer, pristine: &BTreeMap<Str
 }
 
 /// Every setting that a growth may change and an undo must bring back, on every host: mode, owner and content of files,
-/// units that are switched on, users, names. Not what hosts keep for themselves, and not the backups.
+/// units that are switched on, users, names. Not the backups, and not what hosts keep for themselves: the last version of
+/// users and groups, docker's own key, the mode that hostnamectl gives its file.
 fn settings(lab: &Lab) -> BTreeMap<String, String> {
     let files = "find /etc /opt /root /usr/local /usr/bin/kube* /var/lib/calico /var/lib/cni /var/lib/kubelet/config.yaml \
-        -path /root/backup -prune -o -path /etc/mtab -prune -o ! -type d -printf '%p %m %u:%g %l\\n' \
+        -path /root/backup -prune -o -path /etc/mtab -prune -o -path '/etc/*-' -prune -o -path /etc/docker/key.json -prune \
+        -o -path /etc/hostname -prune -o ! -type d -printf '%p %m %u:%g %l\\n' \
         -type f -exec sha256sum {} + 2>/dev/null | sort";
     let rest = "systemctl list-unit-files --state=enabled --no-legend --no-pager; systemctl is-active docker etcd firewalld kubelet; \
         hostname; getent passwd";
