@@ -82,7 +82,9 @@ pub struct Report {
 }
 
 /// Makes the report of journals' lines in the order of time.
-pub fn report(lines: &[Line], backups: String) -> Report {
+///
+/// `goes_back` tells of a step's kind whether an undo takes it back: a backup stays.
+pub fn report(lines: &[Line], backups: String, goes_back: impl Fn(&str) -> bool) -> Report {
     let mut report = Report {
         version: 1,
         cluster: String::new(),
@@ -91,6 +93,7 @@ pub fn report(lines: &[Line], backups: String) -> Report {
         runs: Vec::new(),
         undo: undo::begun(lines)
             .into_iter()
+            .filter(|b| goes_back(b.step.split('@').next().unwrap_or_default()))
             .map(|b| (b.step, b.undo.iter().map(|u| u.shown().line()).collect()))
             .collect(),
     };
@@ -297,7 +300,7 @@ mod tests {
         let mut all = lines();
         let found = Record::Found { step: "proof.final".into(), seen: "5 of 5 apiservers healthy".into() };
         all.push(Line { v: 1, at: "2026-11-23T18:01:05.25Z".into(), record: found });
-        let text = report(&all, "/home/ops/backups".into()).markdown();
+        let text = report(&all, "/home/ops/backups".into(), |_| true).markdown();
         for wanted in [
             "Until 2026-11-23T18:01:05Z, 1 min 5 s",
             "- proof.final: 5 of 5 apiservers healthy",
@@ -317,11 +320,17 @@ mod tests {
     }
 
     #[test]
+    fn what_an_undo_leaves_alone_is_not_offered() {
+        assert!(report(&lines(), String::new(), |kind| kind != "etcd.host").undo.is_empty());
+        assert_eq!(report(&lines(), String::new(), |kind| kind != "backup.files").undo.len(), 1);
+    }
+
+    #[test]
     fn a_step_taken_back_is_no_longer_offered() {
         let mut all = lines();
         let undone = Record::Undone { step: "etcd.host@master04".into(), error: None };
         all.push(Line { v: 1, at: "2026-11-23T18:01:00Z".into(), record: undone });
-        let report = report(&all, String::new());
+        let report = report(&all, String::new(), |_| true);
         assert!(report.undo.is_empty());
         assert!(report.runs[0].steps[0].undone);
     }
