@@ -14,6 +14,7 @@ use crate::{
         journal::{Line, Record},
         report::report,
     },
+    runbook,
 };
 
 /// The lines of the latest growth's journals, in the order of time; empty when there is no journal. A journal that can't
@@ -56,7 +57,7 @@ pub(super) fn print(cluster: &Arc<Cluster>, args: &ReportArgs) -> Outcome {
             return Outcome::Failed;
         }
     };
-    let report = report(&lines, paths::backups(cluster).display().to_string());
+    let report = report(&lines, paths::backups(cluster).display().to_string(), runbook::goes_back);
     let text = if args.json { serde_json::to_string_pretty(&report).unwrap_or_default() } else { report.markdown() };
     say(&[text.trim_end().to_owned()]);
     Outcome::Done

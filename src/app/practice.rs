@@ -145,7 +145,7 @@ fn leave_report(cluster: &Arc<Cluster>) -> Result<Option<PathBuf>, String> {
     if lines.is_empty() {
         return Ok(None);
     }
-    let report = report_of(&lines, paths::backups(cluster).display().to_string());
+    let report = report_of(&lines, paths::backups(cluster).display().to_string(), runbook::goes_back);
     let path = paths::journals(cluster).join("report.md");
     std::fs::write(&path, report.markdown())
         .map_err(|e| tr!("{path}: {why}; make room", path = path.display(), why = e))?;

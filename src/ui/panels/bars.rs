@@ -215,10 +215,15 @@ pub fn meter(progress: Option<&ActProgress>, running: std::time::Duration, width
         Some(ActProgress::Bytes { done, total: Some(total) }) => {
             let bar = text::bar(*done, *total, columns);
             let percent = text::percent(*done, *total);
-            format!("  {bar} {percent} %  {} of {}{} ", text::bytes(*done), text::bytes(*total), rate(*done, running))
+            format!(
+                "  {bar} {percent} %  {} of {}{} ",
+                text::bytes(*done),
+                text::bytes(*total),
+                text::rate(*done, running)
+            )
         }
         Some(ActProgress::Bytes { done, total: None }) => {
-            format!("  {}{} ", text::bytes(*done), rate(*done, running))
+            format!("  {}{} ", text::bytes(*done), text::rate(*done, running))
         }
         Some(ActProgress::Waiting { seconds, deadline, .. }) => {
             format!("  {} {seconds} of {deadline} s ", text::bar(*seconds, *deadline, columns))
@@ -226,15 +231,6 @@ pub fn meter(progress: Option<&ActProgress>, running: std::time::Duration, width
         Some(ActProgress::Line(_)) | None => format!("  {} ", text::duration(running)),
     };
     vec![span(words, Tone::Active)]
-}
-
-fn rate(done: u64, running: std::time::Duration) -> String {
-    let millis = running.as_millis();
-    if millis < 500 {
-        return String::new();
-    }
-    let per_second = u128::from(done) * 1000 / millis;
-    format!("  {}/s", text::bytes(u64::try_from(per_second).unwrap_or(u64::MAX)))
 }
 
 /// The keys that hold now, as many as fit; help and leaving always do.
