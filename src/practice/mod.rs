@@ -16,6 +16,7 @@ pub mod etcd;
 pub mod faults;
 pub mod files;
 pub mod host;
+pub mod kube;
 pub mod ops;
 mod pki;
 mod remote;

@@ -177,9 +177,21 @@ impl Desk {
 
     /// A run of those steps with a journal of its own.
     pub async fn run(&self, etcd: Arc<EtcdApi>, steps: &[SharedStep], stamp: &str, choice: Choice) -> Ran {
+        self.run_through(etcd, steps, stamp, choice, LAST).await
+    }
+
+    /// The same, up to that chapter.
+    pub async fn run_through(
+        &self,
+        etcd: Arc<EtcdApi>,
+        steps: &[SharedStep],
+        stamp: &str,
+        choice: Choice,
+        through: Chapter,
+    ) -> Ran {
         let (events, mut arriving) = mpsc::unbounded_channel();
         let mut engine = self.engine(etcd, stamp, choice, events);
-        let (outcome, why) = engine.run(steps, LAST).await;
+        let (outcome, why) = engine.run(steps, through).await;
         drop(engine);
         let mut all = Vec::new();
         while let Some(event) = arriving.recv().await {
@@ -221,6 +233,12 @@ impl Desk {
         self.run(cx.etcd.clone(), &steps, &cx.stamp, choice).await
     }
 
+    /// A growth up to that chapter.
+    pub async fn grow_through(&self, through: Chapter) -> Ran {
+        let (cx, steps) = self.steps().await;
+        self.run_through(cx.etcd.clone(), &steps, &cx.stamp, Choice::Stop, through).await
+    }
+
     /// Every line of every journal so far.
     pub fn journal(&self) -> Vec<Line> {
         let mut files: Vec<_> =
@@ -234,7 +252,7 @@ impl Desk {
         let begun = undo::begun(&self.journal());
         let etcd = self.etcd().await.unwrap();
         let steps = undo::steps(&begun, &etcd, runbook::kind);
-        self.run(etcd, &steps, "undo", Choice::Stop).await
+        self.run_through(etcd, &steps, "undo", Choice::Stop, Chapter::Workers).await
     }
 
     /// Everything that can be compared, by host and path.
