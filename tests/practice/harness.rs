@@ -277,17 +277,20 @@ fn state(world: &World) -> BTreeMap<String, String> {
             let what = match &entry.kind {
                 Kind::Dir => "dir".into(),
                 Kind::Link(to) => format!("link {}", to.display()),
-                Kind::File(bytes) if path.extension().is_some_and(|e| e == "crt") => {
+                Kind::File(bytes) if bytes.starts_with(b"-----BEGIN CERTIFICATE") => {
                     let cert = CertInfo::from_pem(bytes).unwrap();
                     format!("{} by {} for {:?}", cert.subject, cert.issuer, cert.sans)
                 }
-                Kind::File(_) if path.extension().is_some_and(|e| e == "key") => "key".into(),
+                Kind::File(bytes) if bytes.starts_with(b"-----BEGIN ") => "key".into(),
                 // Members are listed by their ids, and those are chance.
                 Kind::File(bytes) if path.ends_with("etcd.conf") => {
                     let text = String::from_utf8_lossy(bytes);
                     let mut words: Vec<_> = text.split([',', ' ']).collect();
                     words.sort_unstable();
                     words.join(" ")
+                }
+                Kind::File(bytes) if path.starts_with("/etc/kubernetes") => {
+                    without_keys(&String::from_utf8_lossy(bytes))
                 }
                 Kind::File(_) => sha256(entry).unwrap(),
             };
@@ -308,6 +311,13 @@ fn state(world: &World) -> BTreeMap<String, String> {
         state.insert(format!("etcd {}", cluster.token), format!("{members:?}"));
     }
     state
+}
+
+/// The text without what is long and base64: certificates and keys in it are chance.
+fn without_keys(text: &str) -> String {
+    let encoded = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    let chance = |word: &str| word.len() >= 40 && word.chars().all(encoded);
+    text.split(' ').map(|w| if chance(w.trim()) { "(chance)" } else { w }).collect::<Vec<_>>().join(" ")
 }
 
 /// What differs, a line each.

@@ -1,11 +1,11 @@
 //! All chapters on Kubernetes in memory, and the way back.
 
-use std::time::Instant;
+use std::{collections::BTreeMap, path::Path, time::Instant};
 
 use banister::{
     cluster::{HostName, Voters},
     engine::{Chapter, event::Outcome},
-    practice::world::World,
+    practice::{files::sha256, world::World},
 };
 
 use super::harness::{Desk, Ran, differences};
@@ -41,9 +41,21 @@ fn kubernetes(world: &World) -> Vec<String> {
     }
     for ((host, name), container) in &world.kube.containers {
         let seen = String::from_utf8_lossy(&container.seen);
-        lines.push(format!("{host} {name}: {} {}", container.word(), seen.matches(":6443;").count()));
+        lines.push(format!("{host} {name}: {} {}", container.word(), seen.matches("server 10.").count()));
     }
     lines
+}
+
+/// Every file of Kubernetes on every host, by its sum.
+fn sums(world: &World) -> BTreeMap<String, String> {
+    let dirs = ["/etc/kubernetes", "/etc/calico", "/etc/cni", "/opt", "/var/lib/calico"];
+    let mut sums = BTreeMap::new();
+    for host in world.hosts.values() {
+        for (path, entry) in dirs.iter().flat_map(|d| host.files.below(Path::new(d))) {
+            sums.extend(sha256(entry).map(|sum| (format!("{}:{}", host.name, path.display()), sum)));
+        }
+    }
+    sums
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,6 +63,7 @@ async fn five_masters_with_everything_and_back_to_three() {
     let began = Instant::now();
     let desk = Desk::new("growth");
     let (before, objects) = (desk.state(), desk.practice.with(|w| kubernetes(w)));
+    let bytes = desk.practice.with(|w| sums(w));
     let ran = desk.grow_through(Chapter::Workers).await;
     assert_eq!(ran.outcome, Outcome::Done, "{}", told(&ran));
     println!("grown after {:?}: {} steps", began.elapsed(), ran.done().len());
@@ -75,7 +88,7 @@ async fn five_masters_with_everything_and_back_to_three() {
             assert_eq!(servers.split(',').count(), 5, "{}: {servers}", process.host);
         }
         for ((host, _), container) in &world.kube.containers {
-            assert_eq!(String::from_utf8_lossy(&container.seen).matches(":6443;").count(), 5, "{host}");
+            assert_eq!(String::from_utf8_lossy(&container.seen).matches("server 10.").count(), 5, "{host}");
         }
     });
     for host in ["master04", "master05"] {
@@ -99,6 +112,7 @@ async fn five_masters_with_everything_and_back_to_three() {
     let heard = |d: &String| d.contains(" unit ") && d.contains("None → Some(\"false\")");
     let left: Vec<_> = differences(&before, &desk.state()).into_iter().filter(|d| !heard(d)).collect();
     assert_eq!(left, Vec::<String>::new());
+    assert_eq!(bytes, desk.practice.with(|w| sums(w)), "every file of Kubernetes is as it was, to the byte");
     let after = desk.practice.with(|w| kubernetes(w));
     let lost: Vec<_> = objects.iter().filter(|l| !after.contains(l)).collect();
     let more: Vec<_> = after.iter().filter(|l| !objects.contains(l)).collect();

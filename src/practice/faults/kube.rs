@@ -49,7 +49,10 @@ impl Fault {
                 vec![made(host, kube.manifests.join("kube-apiserver.json.bak"), text, 0o644)]
             }
             Self::NodenameNewline { .. } => {
-                let text = host.files.text(NODENAME).unwrap_or_else(|| cluster.node(name).map(|n| cluster.node_name(n)).unwrap_or_default());
+                let text = host
+                    .files
+                    .text(NODENAME)
+                    .unwrap_or_else(|| cluster.node(name).map(|n| cluster.node_name(n)).unwrap_or_default());
                 vec![made(host, NODENAME, text.trim_end().to_owned() + "\n", 0o644)]
             }
             Self::StaleEtcdServers { .. } => {
@@ -80,7 +83,8 @@ impl Fault {
     /// Whether a worker's nginx takes its configuration.
     pub(super) fn refuse(&self, world: &mut World, cluster: &Cluster, name: &HostName, refuse: bool) {
         if matches!(self, Self::NginxRefused { .. })
-            && let Some(container) = world.kube.containers.get_mut(&(name.clone(), cluster.kube.nginx_container.clone()))
+            && let Some(container) =
+                world.kube.containers.get_mut(&(name.clone(), cluster.kube.nginx_container.clone()))
         {
             container.refuses = refuse.then(|| REFUSES.to_owned());
         }

@@ -37,7 +37,7 @@ use crate::{
 const LAYOUT: &str = include_str!("../../../assets/practice/kubernetes.yaml");
 
 /// Bytes of a practice program: enough to be worth a progress bar, little enough to be copied in no time.
-const PROGRAM: usize = 24 << 10;
+const PROGRAM: usize = 8 << 10;
 
 /// How long ago, in seconds, the cluster was made, and its agents were last rolled.
 const MADE: i64 = 400 * 86_400;
