@@ -16,6 +16,7 @@ use crate::{
         text,
         theme::{Tone, style},
     },
+    watch::Follow,
 };
 
 /// Columns of a host's name. What the unit is, the line itself says.
@@ -37,7 +38,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     if journal.follows() {
         right.push(span(format!(" {} ", text::count(all, "line")), Tone::Dim));
     } else {
-        right.push(span(format!(" {} newer below, f follows ", journal.below().count()), Tone::Selected));
+        right.push(span(format!(" {} newer below, f follows ", journal.newer()), Tone::Selected));
     }
     let inner = titled(vec![title("Journals of the hosts", focused)], right, focused, area, buf);
     let lines = lines(model, usize::from(inner.width), usize::from(inner.height));
@@ -48,8 +49,9 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 fn lines(model: &Model, width: usize, height: usize) -> Vec<Line<'static>> {
     let journal = &model.journal;
     let mut lines: Vec<Line<'static>> = Vec::new();
-    let troubled = journal.sources().iter().filter_map(|s| Some((&s.source, s.state.as_ref()?.as_ref().err()?)));
-    for (source, why) in troubled {
+    for state in journal.sources() {
+        let Some(Follow::Lost(why)) = &state.state else { continue };
+        let source = &state.source;
         lines.extend(
             labelled(&format!(" ! {} {}: ", source.host, source.unit), 24, &clean::line(why), width, Tone::Warn)
                 .into_iter()

@@ -8,9 +8,9 @@
 
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
-use super::aged;
+use super::{aged, old};
 use crate::ui::{
-    draw::{labelled, line, paint, span, title, titled},
+    draw::{heading, labelled, line, paint, span, title, titled},
     model::{Model, Panel, SLOW_STALE},
     text,
     theme::Tone,
@@ -26,9 +26,26 @@ const NARROWEST: usize = 11;
 /// Draws the panel.
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Masters;
-    let right = aged(model, model.masters_shown().at, SLOW_STALE);
+    let right = aged(model, model.masters_shown().oldest(), SLOW_STALE);
     let inner = titled(vec![title("Masters side by side", focused)], right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.masters, inner, buf);
+}
+
+/// Which masters have a place, and how many columns each.
+struct Places {
+    from: usize,
+    count: usize,
+    column: usize,
+}
+
+impl Places {
+    /// As many as fit, from the one scrolled to on; where it is the end that is looked at, the last ones.
+    fn new(model: &Model, width: usize) -> Self {
+        let hosts = model.masters_shown().matrix.hosts.len().max(1);
+        let room = width.saturating_sub(LABEL + 1);
+        let count = (room / NARROWEST).clamp(1, hosts);
+        Self { from: model.scroll.masters_from.min(hosts - count), count, column: (room / count).min(26) }
+    }
 }
 
 /// The lines of the panel.
@@ -37,29 +54,37 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     if matrix.hosts.is_empty() {
         return vec![line(" not looked at yet", Tone::Dim)];
     }
-    let room = width.saturating_sub(LABEL + 1);
-    let fitting = (room / NARROWEST).clamp(1, matrix.hosts.len());
-    let column = (room / fitting).min(26);
-    let head: String =
-        matrix.hosts.iter().take(fitting).flat_map(|h| ["  ".to_owned(), text::pad(h.as_str(), column - 2)]).collect();
+    let places = Places::new(model, width);
+    let shown = matrix.hosts.iter().skip(places.from).take(places.count);
+    let head: String = shown.flat_map(|h| ["  ".to_owned(), text::pad(h.as_str(), places.column - 2)]).collect();
     let mut lines = vec![verdict(model)];
-    lines.push(line(format!(" {}{head}", " ".repeat(LABEL)), Tone::Strong));
-    let left_out = matrix.hosts.len() - fitting;
-    if left_out > 0 {
-        let words = format!("{} not shown: widen the terminal, or z", text::count(left_out, "master"));
-        lines.push(line(format!(" {words}"), Tone::Warn));
+    let (left, right) = (places.from, matrix.hosts.len() - places.from - places.count);
+    if left + right > 0 {
+        let words = format!(" {} not shown here: ← {left} more, {right} more →", text::count(left + right, "master"));
+        lines.push(line(words, Tone::Warn));
     }
-    for row in &matrix.rows {
-        lines.push(cells(row, fitting, column));
-        if row.differs() {
-            lines.extend(labelled("", 4, &row.symptom, width.saturating_sub(1), Tone::Warn));
+    for (host, at) in &model.masters_shown().hosts {
+        if let Err(why) = &host.seen {
+            let why = crate::remote::clean::line(&why.to_string());
+            lines.extend(labelled(" ✗", 3, &why, width, Tone::Bad));
+        } else if let Some(old) = old(model, *at, SLOW_STALE) {
+            lines.push(Line::from(vec![span(format!(" {}", host.name), Tone::Plain), old]));
         }
     }
-    if matrix.flags_alike > 0 {
-        lines.push(line(
-            format!(" {} of etcd's configuration alike on all", text::count(matrix.flags_alike, "flag")),
-            Tone::Dim,
-        ));
+    lines.push(line(format!(" {}{head}", " ".repeat(LABEL)), Tone::Strong));
+    for part in &matrix.parts {
+        heading(&mut lines, &format!(" {}", part.title));
+        for row in &part.rows {
+            lines.push(cells(row, &places));
+            if row.differs() {
+                // A label too long for its column is whole here.
+                let whole = if text::width(&row.label) > LABEL { format!("{}: ", row.label) } else { String::new() };
+                lines.extend(labelled("", 4, &format!("{whole}{}", row.symptom), width.saturating_sub(1), Tone::Warn));
+            }
+        }
+        if part.alike > 0 {
+            lines.push(line(format!(" {} alike on all", text::count(part.alike, "other flag")), Tone::Dim));
+        }
     }
     lines
 }
@@ -72,15 +97,22 @@ fn verdict(model: &Model) -> Line<'static> {
     }
 }
 
-fn cells(row: &Row, fitting: usize, column: usize) -> Line<'static> {
+fn cells(row: &Row, places: &Places) -> Line<'static> {
     let label = text::pad(&row.label, LABEL);
     let mut spans = vec![span(format!(" {label}"), if row.differs() { Tone::Strong } else { Tone::Dim })];
-    for cell in row.cells.iter().take(fitting) {
+    // A difference on a master that has no place here is marked all the same.
+    let hidden = |(i, cell): (usize, &crate::ui::xray::Cell)| {
+        cell.differs && !(places.from..places.from + places.count).contains(&i)
+    };
+    if row.cells.iter().enumerate().any(hidden) {
+        spans[0] = span(format!("≠{label}"), Tone::Bad);
+    }
+    for cell in row.cells.iter().skip(places.from).take(places.count) {
         let (mark, tone) = if cell.differs { ("≠ ", Tone::Alarm) } else { ("  ", Tone::Plain) };
         spans.push(span(mark, if cell.differs { Tone::Bad } else { Tone::Plain }));
         // A gap after the text, not under it: reversed text must not run into its neighbour.
-        let text = text::fit(&cell.text, column.saturating_sub(3));
-        let gap = column.saturating_sub(2 + text::width(&text));
+        let text = text::fit(&cell.text, places.column.saturating_sub(3));
+        let gap = places.column.saturating_sub(2 + text::width(&text));
         spans.push(span(text, tone));
         spans.push(span(" ".repeat(gap), Tone::Plain));
     }

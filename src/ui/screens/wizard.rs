@@ -45,6 +45,7 @@ pub fn draw(model: &Model, body: Rect, buf: &mut Buffer) {
             Panel::Journal => panels::journal::draw(model, area, buf),
             Panel::Certs => panels::certs::draw(model, area, buf),
             Panel::Masters => panels::masters::draw(model, area, buf),
+            Panel::Nodes => panels::nodes::draw(model, area, buf),
         }
     }
 }
