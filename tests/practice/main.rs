@@ -6,3 +6,4 @@ mod faults;
 mod growth;
 mod harness;
 mod resume;
+mod watch;

@@ -266,8 +266,10 @@ fn health(member: &Member) -> (char, &'static str, Tone) {
     match &member.status {
         _ if !member.started() => ('!', "not started", Tone::Warn),
         Err(_) => ('✗', "no answer", Tone::Bad),
-        Ok(status) if !status.errors.is_empty() => ('!', "errors", Tone::Bad),
         Ok(status) if status.leader == 0 => ('!', "no leader", Tone::Bad),
+        // It votes all the same.
+        Ok(status) if !status.errors.is_empty() && member.in_quorum() => ('!', "alarm", Tone::Bad),
+        Ok(status) if !status.errors.is_empty() => ('!', "errors", Tone::Bad),
         Ok(_) => ('✓', "healthy", Tone::Good),
     }
 }
