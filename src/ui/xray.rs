@@ -12,8 +12,11 @@ use serde::Deserialize;
 use super::text;
 use crate::{
     cluster::{Cluster, EtcdPair, HostName},
+    lang::{self, Lang},
+    mark,
     remote::clean,
     survey::{CertOnDisk, HostObserved, HostSeen, KubeOnHost, Shared},
+    trs,
     watch::NodeSeen,
 };
 
@@ -31,8 +34,18 @@ struct Words {
 }
 
 /// A file that does not parse is one without words: a test holds that it does, and a run must not end over words.
-static WORDS: LazyLock<BTreeMap<String, Words>> =
+static ENGLISH: LazyLock<BTreeMap<String, Words>> =
     LazyLock::new(|| serde_yaml::from_str(include_str!("../../assets/xray.en.yaml")).unwrap_or_default());
+
+static CHINESE: LazyLock<BTreeMap<String, Words>> =
+    LazyLock::new(|| serde_yaml::from_str(include_str!("../../assets/xray.zh.yaml")).unwrap_or_default());
+
+fn texts() -> &'static BTreeMap<String, Words> {
+    match lang::current() {
+        Lang::English => &ENGLISH,
+        Lang::Chinese => &CHINESE,
+    }
+}
 
 /// The masters side by side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -91,8 +104,11 @@ impl Matrix {
             .map(|h| (h.name.clone(), h.seen.as_ref().ok()))
             .collect();
         let seen: Vec<Option<&HostSeen>> = masters.iter().map(|(_, seen)| *seen).collect();
-        let host =
-            Part { title: "host", rows: vec![row("system", &seen, |s| some(&s.facts.os)), clock(&seen)], alike: 0 };
+        let host = Part {
+            title: trs!("host"),
+            rows: vec![row("system", &seen, |s| some(&s.facts.os)), clock(&seen)],
+            alike: 0,
+        };
         let (flag_rows, alike) =
             flags::rows(cluster, &masters, |s| Some(flags::etcd_flags(s.etcd.as_ref()?.config.as_deref()?)));
         let mut rows = etcd(&seen);
@@ -111,7 +127,7 @@ impl Matrix {
                 let (rows, alike) =
                     flags::rows(cluster, &masters, |s| Some(s.kube.as_ref()?.pod(component)?.flags.clone()));
                 if !rows.is_empty() || alike > 0 {
-                    parts.push(Part { title, rows, alike });
+                    parts.push(Part { title: lang::words(title), rows, alike });
                 }
             }
         }
@@ -126,9 +142,9 @@ impl Matrix {
 
 /// The components, and what their flags stand under.
 const COMPONENTS: [(&str, &str); 3] = [
-    ("kube-apiserver", "kube-apiserver's flags"),
-    ("kube-controller-manager", "kube-controller-manager's flags"),
-    ("kube-scheduler", "kube-scheduler's flags"),
+    ("kube-apiserver", mark!("kube-apiserver's flags")),
+    ("kube-controller-manager", mark!("kube-controller-manager's flags")),
+    ("kube-scheduler", mark!("kube-scheduler's flags")),
 ];
 
 fn etcd(seen: &[Option<&HostSeen>]) -> Vec<Row> {
@@ -244,7 +260,7 @@ fn signed(seen: &HostSeen) -> Option<String> {
 }
 
 fn words(key: &str) -> Words {
-    WORDS.get(key).cloned().unwrap_or_else(|| Words { label: key.to_owned(), symptom: String::new() })
+    texts().get(key).cloned().unwrap_or_else(|| Words { label: key.to_owned(), symptom: String::new() })
 }
 
 /// A row; none where no host has anything.
@@ -298,19 +314,15 @@ mod tests {
 
     #[test]
     fn every_row_has_its_words() {
-        let parsed: BTreeMap<String, Words> = serde_yaml::from_str(include_str!("../../assets/xray.en.yaml")).unwrap();
-        assert_eq!(parsed.len(), 26);
-        let unnamed = ["flag", "manifest-file"];
-        assert!(
-            parsed
-                .iter()
-                .all(|(k, w)| unnamed.contains(&k.as_str()) || text::width(&w.label) <= 21 && !w.label.is_empty()),
-            "{parsed:?}"
-        );
-        assert!(
-            parsed.iter().all(|(k, w)| k == "ca-key" || w.symptom.ends_with('.') || w.symptom.ends_with('"')),
-            "{parsed:?}"
-        );
+        let files = [include_str!("../../assets/xray.en.yaml"), include_str!("../../assets/xray.zh.yaml")];
+        let [english, chinese] = files.map(|f| serde_yaml::from_str::<BTreeMap<String, Words>>(f).unwrap());
+        assert_eq!(english.len(), 26);
+        assert!(english.keys().eq(chinese.keys()));
+        for (k, w) in english.iter().chain(&chinese) {
+            let unnamed = ["flag", "manifest-file"].contains(&k.as_str());
+            assert!(unnamed || text::width(&w.label) <= 21 && !w.label.is_empty(), "{k}");
+            assert!(k == "ca-key" || w.symptom.ends_with(['.', '"', '。']), "{k}");
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::{
         clean,
         etcd::{Member, Membership},
     },
+    tr, trs,
     ui::{
         draw::{labelled, line, paint, span, title, titled},
         model::{Beat, Etcd, Model, Panel, STALE},
@@ -64,6 +65,9 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     lines.extend(membership.members.iter().map(|m| member(etcd, membership, m, &columns)));
     lines.extend(membership.members.iter().filter_map(|m| learner(membership, m, width)));
     lines.extend(history(etcd, width));
+    if !columns.iter().any(|c| matches!(c.what, What::Answers)) {
+        lines.extend(answers_line(etcd, membership, width));
+    }
     for alarm in &membership.alarms {
         let who = membership
             .members
@@ -123,6 +127,25 @@ fn answers(etcd: &Etcd, id: u64, columns: usize) -> String {
     text::sparkline_of(&last, most)
 }
 
+/// Every member's last answers in one line, where they have no column.
+fn answers_line(etcd: &Etcd, membership: &Membership, width: usize) -> Option<Line<'static>> {
+    if etcd.history.len() < 2 {
+        return None;
+    }
+    let label = trs!("   answers:");
+    let names: usize = membership.members.iter().map(|m| text::width(&name(m)) + 3).sum();
+    let columns = width.saturating_sub(text::width(label) + names) / membership.members.len().max(1);
+    if columns < 3 {
+        return None;
+    }
+    let mut spans = vec![span(label, Tone::Dim)];
+    for member in &membership.members {
+        spans.push(span(format!("  {} ", name(member)), Tone::Dim));
+        spans.push(span(answers(etcd, member.id, columns.min(ANSWERS)), Tone::Active));
+    }
+    Some(Line::from(spans))
+}
+
 /// How far a learner is; it can be made a voter from nine tenths of the leader's log on.
 fn learner(membership: &Membership, member: &Member, width: usize) -> Option<Line<'static>> {
     let status = member.status.as_ref().ok().filter(|_| member.learner)?;
@@ -131,14 +154,14 @@ fn learner(membership: &Membership, member: &Member, width: usize) -> Option<Lin
     let percent = text::percent(status.raft_index, leader.raft_index);
     let bar = text::bar(status.raft_index, leader.raft_index, (width / 6).clamp(6, 20));
     let (words, tone) = if percent >= PROMOTABLE {
-        ("in step, can be made a voter", Tone::Good)
+        (trs!(" of the leader's log, can be made a voter"), Tone::Good)
     } else {
-        ("catching up", Tone::Active)
+        (trs!(" of the leader's log, catching up"), Tone::Active)
     };
     Some(Line::from(vec![
-        span(format!("   learner {}: ", name(member)), Tone::Dim),
+        span(tr!("   learner {name}: ", name = name(member)), Tone::Dim),
         span(format!("{bar} {percent} %"), tone),
-        span(format!(" of the leader's log, {words}"), Tone::Plain),
+        span(words, Tone::Plain),
     ]))
 }
 
@@ -216,7 +239,7 @@ fn columns(width: usize) -> Vec<Column> {
     if all.len() == 8 {
         let room = width.saturating_sub(taken(&all) + 2);
         if room > 5 {
-            all.push(c(What::Answers, "history", room.min(ANSWERS), false));
+            all.push(c(What::Answers, trs!("history"), room.min(ANSWERS), false));
         }
     }
     let spare = width.saturating_sub(taken(&all)).min(14);

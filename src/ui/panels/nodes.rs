@@ -13,6 +13,7 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use super::aged;
 use crate::{
+    tr, trs,
     ui::{
         draw::{labelled, line, paint, span, title, titled},
         model::{Model, NODES_STALE, Panel},
@@ -34,9 +35,9 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let last = model.nodes_shown().last.as_ref();
     let mut right = aged(model, last.map(|(_, at)| *at), NODES_STALE);
     if let Some((seen, _)) = last {
-        right.insert(0, span(format!("asked {}, ", seen.asked), Tone::Dim));
+        right.insert(0, span(tr!("asked {host}, ", host = seen.asked), Tone::Dim));
     }
-    let inner = titled(vec![title("Nodes", focused)], right, focused, area, buf);
+    let inner = titled(vec![title(trs!("Nodes"), focused)], right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.nodes, inner, buf);
 }
 
@@ -45,19 +46,28 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let shown = model.nodes_shown();
     let mut lines = Vec::new();
     for (host, why) in &shown.tried {
-        lines.extend(labelled(&format!(" ✗ asked {host}: "), 20, why, width, Tone::Bad));
+        // The error names the host itself, mostly.
+        let label = tr!(" ✗ asked {host}: ", host = host);
+        let why = why.strip_prefix(&format!("{host}: ")).unwrap_or(why);
+        lines.extend(labelled(&label, text::width(&label), why, width, Tone::Bad));
     }
     let Some((seen, _)) = &shown.last else {
         if lines.is_empty() {
-            lines.push(line(" not looked at yet", Tone::Dim));
+            lines.push(line(trs!(" not looked at yet"), Tone::Dim));
         }
         return lines;
     };
     if !shown.tried.is_empty() {
-        lines.push(line(" what the API said before that:", Tone::Dim));
+        lines.push(line(trs!(" what the API said before that:"), Tone::Dim));
     }
     let name = name_width(model, seen.nodes.iter().map(|n| n.name.as_str()), width);
-    let head = [("node", name), ("status", STATUS), ("roles", ROLES), ("version", VERSION), ("age", AGE)];
+    let head = [
+        (trs!("node"), name),
+        (trs!("status"), STATUS),
+        (trs!("roles"), ROLES),
+        (trs!("version"), VERSION),
+        (trs!("age"), AGE),
+    ];
     let head: String =
         head.into_iter().flat_map(|(word, columns)| [text::pad(word, columns), " ".to_owned()]).collect();
     lines.push(line(format!("   {head}"), Tone::Dim));
@@ -68,7 +78,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     for host in model.cluster.all_masters() {
         let known = model.cluster.node_name(host);
         if !seen.nodes.iter().any(|n| n.name == known || n.name == host.name.as_str()) {
-            lines.push(line(format!(" · {} not a node yet", text::pad(&known, name)), Tone::Dim));
+            lines.push(line(format!(" · {} {}", text::pad(&known, name), trs!("not a node yet")), Tone::Dim));
         }
     }
     lines
@@ -99,7 +109,7 @@ fn one(model: &Model, node: &NodeSeen, name: usize, width: usize) -> Vec<Line<'s
         span(text::pad(&age(node.created, model.now.epoch), AGE), Tone::Plain),
     ];
     if node.unschedulable {
-        spans.push(span(" cordoned", Tone::Warn));
+        spans.push(span(format!(" {}", trs!("cordoned")), Tone::Warn));
     }
     let mut lines = vec![Line::from(spans)];
     let why = match &node.ready {
@@ -120,10 +130,10 @@ fn one(model: &Model, node: &NodeSeen, name: usize, width: usize) -> Vec<Line<'s
 fn age(created: Option<i64>, now: i64) -> String {
     let Some(seconds) = created.map(|at| now.saturating_sub(at).max(0)) else { return "-".to_owned() };
     match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
+        0..120 => tr!("{n} s", n = seconds),
+        120..7_200 => tr!("{n} min", n = seconds / 60),
+        7_200..172_800 => tr!("{n} h", n = seconds / 3600),
+        _ => tr!("{n} d", n = seconds / 86_400),
     }
 }
 
