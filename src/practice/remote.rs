@@ -1,6 +1,6 @@
 //! The practice cluster as a [`Remote`].
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -167,11 +167,12 @@ impl Practice {
                     *shown = written;
                     let skipped = journal.len().saturating_sub(usize::try_from(new).unwrap_or(usize::MAX));
                     if skipped < journal.len() {
-                        text += &format!("==> {} <==\n", path(name));
+                        let _ = writeln!(text, "==> {} <==", path(name));
                     }
                     for (at, line) in journal.iter().skip(skipped) {
                         let at = jiff::Timestamp::from_millisecond(*at).unwrap_or_default();
-                        text += &format!("{} stderr F {line}\n", at.strftime("%Y-%m-%dT%H:%M:%S.%9f+00:00"));
+                        let at = at.strftime("%Y-%m-%dT%H:%M:%S.%9f+00:00");
+                        let _ = writeln!(text, "{at} stderr F {line}");
                     }
                 }
                 (text, runs.len())

@@ -358,7 +358,7 @@ mod tests {
             dir.path().join("inspected").display()
         );
         std::fs::write(dir.path().join("docker"), docker).unwrap();
-        std::fs::set_permissions(dir.path().join("docker"), PermissionsExt::from_mode(0o755)).unwrap();
+        std::fs::set_permissions(dir.path().join("docker"), std::fs::Permissions::from_mode(0o755)).unwrap();
         let inspected = format!(
             "POD kube-apiserver-m1 {0}\nkube-apiserver kube-apiserver-m1 {0}\ncoredns coredns-x {0}\nx kube-scheduler-m1 {1}\n",
             log("api.log"),

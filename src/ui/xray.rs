@@ -13,10 +13,8 @@ use super::text;
 use crate::{
     cluster::{Cluster, EtcdPair, HostName},
     lang::{self, Lang},
-    mark,
     remote::clean,
     survey::{CertOnDisk, HostObserved, HostSeen, KubeOnHost, Shared},
-    trs,
     watch::NodeSeen,
 };
 
@@ -132,11 +130,6 @@ impl Matrix {
             }
         }
         Self { hosts: masters.into_iter().map(|(name, _)| name).collect(), parts }
-    }
-
-    /// How many rows differ.
-    pub fn differing(&self) -> usize {
-        self.parts.iter().flat_map(|p| &p.rows).filter(|r| r.differs()).count()
     }
 }
 

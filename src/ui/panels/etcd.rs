@@ -16,7 +16,6 @@ use crate::{
         clean,
         etcd::{Member, Membership},
     },
-    tr, trs,
     ui::{
         draw::{labelled, line, paint, span, title, titled},
         model::{Beat, Etcd, Model, Panel, STALE},

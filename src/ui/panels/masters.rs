@@ -11,7 +11,6 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 use super::{aged, old};
 use crate::{
     cluster::HostName,
-    tr, trs,
     ui::{
         draw::{labelled, line, paint, span, title, titled},
         model::{Model, Panel, SLOW_STALE},

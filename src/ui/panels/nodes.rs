@@ -13,7 +13,6 @@ use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use super::aged;
 use crate::{
-    tr, trs,
     ui::{
         draw::{labelled, line, paint, span, title, titled},
         model::{Model, NODES_STALE, Panel},
