@@ -35,8 +35,9 @@ pub const SMALLEST: (u16, u16) = (80, 24);
 /// the question before must not answer this one.
 pub const GUARD: Duration = Duration::from_millis(300);
 
-/// Data about etcd older than this is marked stale.
-pub const STALE: Duration = Duration::from_secs(6);
+/// Data about etcd older than this is marked stale. A look waits three seconds for a frozen member, the others side by side
+/// with it, and comes again two seconds later.
+pub const STALE: Duration = Duration::from_secs(10);
 
 /// Data about the nodes older than this is marked stale: they are asked for every five seconds.
 pub const NODES_STALE: Duration = Duration::from_secs(20);

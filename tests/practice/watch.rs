@@ -7,7 +7,7 @@ use banister::{
     cluster::{Cluster, EtcdPair, HostName, Node},
     engine::act::handshake,
     pki::CertInfo,
-    practice::host::Power,
+    practice::{Scenario, host::Power},
     remote::{
         Io, Op, Remote as _, SharedRemote,
         op::{Content, Owner, SecretBytes},
@@ -52,7 +52,8 @@ async fn read(desk: &Desk, host: &str, path: &Path) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_port_serves_is_seen_anew_after_a_nudge_and_a_frozen_host_holds_up_nobody() {
-    let desk = Desk::new("growth");
+    // In real time: a host that is frozen says nothing for twenty seconds.
+    let desk = Desk::of(&Scenario::find("growth").unwrap(), 1);
     desk.host("master03", |h| h.power = Power::Hung);
     let (nudge, nudged) = channel::channel(0);
     let (to, mut arriving) = mpsc::unbounded_channel();
