@@ -71,7 +71,8 @@ pub fn build(scenario: &Scenario, options: Options) -> Result<Practice, Scenario
     Ok(Practice::new(cluster, world))
 }
 
-fn cluster_of(scenario: &Scenario, options: Options) -> Result<Cluster, ScenarioError> {
+/// The cluster file of a scenario, checked.
+pub fn cluster_of(scenario: &Scenario, options: Options) -> Result<Cluster, ScenarioError> {
     let wrong = |why: String| ScenarioError::Cluster { name: scenario.name.clone(), why };
     let mut file = scenario.cluster.clone();
     if let Some(count) = options.workers {

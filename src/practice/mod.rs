@@ -23,7 +23,7 @@ pub mod scenario;
 pub mod units;
 pub mod world;
 
-pub use build::{Options, build};
+pub use build::{Options, build, cluster_of};
 pub use faults::Fault;
 pub use remote::Practice;
 pub use scenario::{Scenario, ScenarioError};

@@ -78,6 +78,11 @@ fn wanted_link(unit: &str) -> String {
     format!("/etc/systemd/system/multi-user.target.wants/{unit}.service")
 }
 
+/// Whether a unit starts with the host.
+pub fn enabled(host: &Host, unit: &str) -> bool {
+    file(host, unit).is_some() && host.files.entry(Path::new(&wanted_link(unit))).is_some()
+}
+
 /// `systemctl show UNIT.service -p …`, in systemd's own order.
 pub fn show(host: &Host, unit: &str) -> String {
     let state = host.units.get(unit).cloned().unwrap_or_default();

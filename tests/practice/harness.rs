@@ -37,6 +37,9 @@ use tokio::sync::mpsc;
 /// Practice time in tests: seconds pass in milliseconds.
 pub const SPEED: u32 = 1000;
 
+/// The last chapter that practice knows.
+pub const LAST: Chapter = Chapter::Etcd;
+
 /// A practice cluster with an operator's machine beside it.
 pub struct Desk {
     pub practice: Practice,
@@ -176,7 +179,7 @@ impl Desk {
     pub async fn run(&self, etcd: Arc<EtcdApi>, steps: &[SharedStep], stamp: &str, choice: Choice) -> Ran {
         let (events, mut arriving) = mpsc::unbounded_channel();
         let mut engine = self.engine(etcd, stamp, choice, events);
-        let (outcome, why) = engine.run(steps, Chapter::Workers).await;
+        let (outcome, why) = engine.run(steps, LAST).await;
         drop(engine);
         let mut all = Vec::new();
         while let Some(event) = arriving.recv().await {
