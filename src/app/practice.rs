@@ -20,6 +20,7 @@ use crate::{
     engine::{Approve, Chapter, event::Outcome, report::report as report_of},
     practice::{self, Options, Practice, Scenario},
     remote::Nobody,
+    runbook,
 };
 
 /// How much faster than the clock time passes with `--fast`.
@@ -27,9 +28,6 @@ const FAST: u32 = 20;
 
 /// How much faster it passes while nobody looks.
 const OUT_OF_SIGHT: u32 = 1000;
-
-/// The last chapter that practice knows.
-const PRACTISED: Chapter = Chapter::Etcd;
 
 /// Builds the scenario and walks it; the exit code is that of a run.
 pub(super) async fn run(args: &PracticeArgs) -> u8 {
@@ -54,7 +52,7 @@ pub(super) async fn run(args: &PracticeArgs) -> u8 {
         say(&[tr!("[practice] {name}: {about}; every host lives in memory", name = name, about = about)]);
     }
     let cluster = practice.cluster.clone();
-    let grow = Task::Grow { through: args.through.map_or(PRACTISED, Chapter::from).min(PRACTISED) };
+    let grow = Task::Grow { through: args.through.map_or(runbook::LAST_CHAPTER, Chapter::from) };
     let hosts = Hosts::Practice(practice.clone());
     let task = if args.undo {
         say(&[tr!("[practice] growing the cluster first, so that there is something to take back")]);
