@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod keys;
+mod panels;
 mod plain;
 mod questions;
 mod screens;
