@@ -15,9 +15,8 @@ use std::{
 use crossterm::event::{Event as TermEvent, KeyEventKind};
 use secrecy::SecretString;
 use tokio::sync::{
-    Notify,
     mpsc::{self, UnboundedReceiver, UnboundedSender},
-    oneshot,
+    oneshot, watch as watching,
 };
 
 use asked::{AtScreen, AtWizard, relay_connects};
@@ -93,7 +92,7 @@ struct Wizard {
     /// Batches of journal lines, once the hosts are followed.
     logs: Option<mpsc::Receiver<LogMsg>>,
     /// Makes the pollers of masters and ports look at once.
-    nudge: [Arc<Notify>; 2],
+    nudge: watching::Sender<u64>,
     hung_up: bool,
 }
 
@@ -128,7 +127,7 @@ impl Wizard {
             running: false,
             watching: false,
             logs: None,
-            nudge: Default::default(),
+            nudge: watching::Sender::new(0),
             hung_up: false,
         }
     }
@@ -202,7 +201,7 @@ impl Wizard {
             Inner::Msg(msg) => {
                 // A step has just changed files, certificates or units, perhaps.
                 if matches!(msg, Msg::Engine(Event::State(_, StepState::Done(_) | StepState::Failed(_)))) {
-                    self.nudge.iter().for_each(|n| n.notify_one());
+                    self.nudge.send_modify(|n| *n += 1);
                 }
                 return self.tell(msg);
             }
@@ -301,18 +300,13 @@ impl Wizard {
 
     /// Follows masters, ports and journals from now on.
     fn live(&mut self) {
-        let live = live::start(&self.session.cluster, self.session.remote(), self.nudge.clone());
-        let Live { mut masters, mut served, logs, sources } = live;
+        let live = live::start(&self.session.cluster, self.session.remote(), &self.nudge.subscribe(), self.began);
+        let Live { mut looks, logs, sources } = live;
         self.tell(Msg::Sources(sources));
         self.logs = Some(logs);
-        let (to, began) = (self.to_self.clone(), self.began);
+        let to = self.to_self.clone();
         tokio::spawn(async move {
-            loop {
-                let msg = tokio::select! {
-                    Some(hosts) = masters.recv() => Msg::Masters(hosts, began.elapsed()),
-                    Some(ports) = served.recv() => Msg::Served(ports),
-                    else => return,
-                };
+            while let Some(msg) = looks.recv().await {
                 if to.send(Inner::Msg(msg)).is_err() {
                     return;
                 }

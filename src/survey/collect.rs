@@ -141,17 +141,17 @@ fn wanted_programs(cluster: &Cluster, role: Role) -> Vec<String> {
 }
 
 /// What came of asking for something that need not exist.
-enum Answer {
+pub(super) enum Answer {
     There(Bytes),
     Absent,
     Refused(String),
 }
 
-struct Look<'a> {
-    cluster: &'a Cluster,
-    node: &'a Node,
-    remote: &'a dyn Remote,
-    progress: Option<&'a UnboundedSender<SurveyProgress>>,
+pub(super) struct Look<'a> {
+    pub cluster: &'a Cluster,
+    pub node: &'a Node,
+    pub remote: &'a dyn Remote,
+    pub progress: Option<&'a UnboundedSender<SurveyProgress>>,
 }
 
 impl Look<'_> {
@@ -172,7 +172,7 @@ impl Look<'_> {
             Role::Worker => None,
             Role::Original | Role::Joiner => Some(self.etcd(&facts).await?),
         };
-        Ok(HostSeen { facts, etcd })
+        Ok(HostSeen { facts, etcd, kube: None })
     }
 
     async fn facts(&self) -> Result<Facts, RemoteError> {
@@ -187,7 +187,7 @@ impl Look<'_> {
     }
 
     /// A lost connection ends the look at this host; a command that fails is an answer.
-    async fn ask(&self, op: &Op) -> Result<Answer, RemoteError> {
+    pub(super) async fn ask(&self, op: &Op) -> Result<Answer, RemoteError> {
         let out = self.remote.run(&self.node.name, op, Io::default()).await?;
         Ok(match out.status {
             0 => Answer::There(out.stdout),
@@ -238,7 +238,7 @@ impl Look<'_> {
         })
     }
 
-    async fn ask_file(&self, path: PathBuf) -> Result<Answer, RemoteError> {
+    pub(super) async fn ask_file(&self, path: PathBuf) -> Result<Answer, RemoteError> {
         self.ask(&Op::ReadFile { path }).await
     }
 
@@ -268,7 +268,7 @@ impl Look<'_> {
     }
 
     /// Reads a private key only as far as its public half, and wipes what was read.
-    async fn key_of(&self, path: PathBuf) -> Result<Key, RemoteError> {
+    pub(super) async fn key_of(&self, path: PathBuf) -> Result<Key, RemoteError> {
         Ok(match self.ask(&Op::ReadSecret { path }).await? {
             Answer::Absent => Key::Absent,
             Answer::Refused(_) => Key::Unreadable,
@@ -281,7 +281,7 @@ impl Look<'_> {
 }
 
 /// What lies where a private key belongs.
-enum Key {
+pub(super) enum Key {
     Absent,
     /// Encrypted, of an unknown kind, or not to be read.
     Unreadable,
@@ -290,7 +290,7 @@ enum Key {
 }
 
 /// Moves the bytes where they are wiped, and wipes the buffer they came in where nobody else holds it.
-fn secret(bytes: Bytes) -> SecretBytes {
+pub(super) fn secret(bytes: Bytes) -> SecretBytes {
     let kept = SecretBytes::new(bytes.to_vec());
     if let Ok(mut buffer) = bytes.try_into_mut() {
         buffer.as_mut().zeroize();
@@ -298,7 +298,7 @@ fn secret(bytes: Bytes) -> SecretBytes {
     kept
 }
 
-fn on_disk(path: PathBuf, pem: &Answer, key: &Key, ca_pem: Option<&[u8]>) -> Option<CertOnDisk> {
+pub(super) fn on_disk(path: PathBuf, pem: &Answer, key: &Key, ca_pem: Option<&[u8]>) -> Option<CertOnDisk> {
     let (cert, issued_by_ca) = match pem {
         Answer::Absent => return None,
         Answer::Refused(why) => (Err(why.clone()), None),

@@ -13,7 +13,7 @@ use crate::{
     engine::{Event, StepId, confirm::Choice},
     remote::etcd::Membership,
     survey::{HostObserved, Observed},
-    watch::{LogMsg, PortSeen, Source},
+    watch::{LogMsg, NodesLook, PortSeen, Source},
 };
 
 /// The clock as the model knows it. Injected, so that drawing needs none.
@@ -69,10 +69,12 @@ pub enum Msg {
     Engine(Event),
     /// A fresh look at etcd, or why there is none; with the moment it was taken, in [`Now::at`]'s time.
     Etcd(Result<Membership, String>, Duration),
-    /// The masters were looked at again; with the moment, in [`Now::at`]'s time.
+    /// Some of the masters were looked at again; with the moment, in [`Now::at`]'s time.
     Masters(Vec<HostObserved>, Duration),
-    /// What the ports serve now.
-    Served(Vec<PortSeen>),
+    /// What some of the ports serve now; with the moment.
+    Served(Vec<PortSeen>, Duration),
+    /// A fresh look at the nodes, or whom they were asked of in vain; with the moment.
+    Nodes(NodesLook, Duration),
     /// These journals will be followed.
     Sources(Vec<Source>),
     /// Something of the journals: lines, or how following goes.

@@ -129,8 +129,13 @@ pub fn clock_offset(offset_ms: i64) -> String {
 
 /// Values as a line of small bars, the highest one full; gaps where there is none.
 pub fn sparkline(values: &[Option<u64>]) -> String {
+    sparkline_of(values, values.iter().flatten().copied().max().unwrap_or(0))
+}
+
+/// The same, with what a full bar stands for.
+pub fn sparkline_of(values: &[Option<u64>], most: u64) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let most = values.iter().flatten().copied().max().unwrap_or(0).max(1);
+    let most = most.max(1);
     let bar = |value: u64| BARS[usize::try_from(value.saturating_mul(7).div_ceil(most)).unwrap_or(7).min(7)];
     values.iter().map(|v| v.map_or('×', bar)).collect()
 }

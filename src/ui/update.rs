@@ -38,8 +38,12 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             live::masters(model, hosts, at);
             Vec::new()
         }
-        Msg::Served(ports) => {
-            model.masters.served = ports;
+        Msg::Served(ports, at) => {
+            live::served(&mut model.masters, ports, at);
+            Vec::new()
+        }
+        Msg::Nodes(look, at) => {
+            live::nodes(model, look, at);
             Vec::new()
         }
         Msg::Sources(sources) => {
@@ -58,7 +62,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             if let Ok(membership) = &observed.etcd {
                 live::etcd(&mut model.etcd, Ok(membership.clone()), model.now.at);
             }
-            live::masters(model, observed.hosts.clone(), model.now.at);
+            let masters = observed.hosts.iter().filter(|h| h.role != crate::cluster::Role::Worker).cloned().collect();
+            live::masters(model, masters, model.now.at);
             model.observed = Some(observed);
             if matches!(model.phase, Phase::Connecting | Phase::Survey) {
                 enter(model, Phase::Survey);

@@ -83,6 +83,7 @@ pub(super) fn extent(model: &Model) -> (usize, usize) {
                 Panel::Etcd => panels::etcd::lines(model, width).len(),
                 Panel::Certs => panels::certs::lines(model, width).len(),
                 Panel::Masters => panels::masters::lines(model, width).len(),
+                Panel::Nodes => panels::nodes::lines(model, width).len(),
                 Panel::Steps | Panel::Log | Panel::Journal => 0,
             };
             (total, usize::from(inner.height))

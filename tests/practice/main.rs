@@ -7,3 +7,4 @@ mod growth;
 mod harness;
 mod kube_growth;
 mod resume;
+mod watch;

@@ -63,6 +63,10 @@ pub const SCENES: &[&str] = &[
     "live-masters",
     "live-masters-trouble",
     "live-masters-whole",
+    "live-nodes",
+    "live-nodes-trouble",
+    "live-nodes-down",
+    "live-etcd-learner",
     "live-journal",
     "live-journal-trouble",
     "live-journal-whole",
@@ -335,6 +339,7 @@ pub fn observed(blocked: bool) -> Observed {
                 Some(_) => live::etcd(last),
                 None => EtcdOnHost { unit, ..EtcdOnHost::default() },
             }),
+            kube: None,
         }
     };
     let lost = RemoteError::Unreachable {

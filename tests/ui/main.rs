@@ -3,6 +3,7 @@
 mod fixtures;
 mod keys;
 mod pictures;
+mod panels;
 mod plain;
 mod questions;
 mod screens;

@@ -151,7 +151,7 @@ fn kind_of(kind: etcd_client::AlarmType) -> String {
 }
 
 /// `memberID:10501334649042878790 alarm:NOSPACE`, protobuf's text form.
-fn alarm_in(error: &str) -> Option<Alarm> {
+pub(super) fn alarm_in(error: &str) -> Option<Alarm> {
     let field = |name: &str| error.split_whitespace().find_map(|word| word.strip_prefix(name));
     Some(Alarm { member: field("memberID:")?.parse().ok()?, kind: field("alarm:")?.to_owned() })
 }

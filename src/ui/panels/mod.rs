@@ -6,6 +6,7 @@ pub mod etcd;
 pub mod journal;
 pub mod log;
 pub mod masters;
+pub mod nodes;
 pub mod step;
 pub mod steps;
 
@@ -14,6 +15,12 @@ use std::time::Duration;
 use ratatui::text::Span;
 
 use super::{draw::span, model::Model, text, theme::Tone};
+
+/// How old something is, once it is stale; for one host among several.
+fn old(model: &Model, at: Duration, stale: Duration) -> Option<Span<'static>> {
+    let age = model.now.at.saturating_sub(at);
+    (age >= stale).then(|| span(format!("  ! STALE: {} old ", text::duration(age)), Tone::Warn))
+}
 
 /// The age of live data for a panel's title: marked in words once it is stale, or held still.
 fn aged(model: &Model, at: Option<Duration>, stale: Duration) -> Vec<Span<'static>> {

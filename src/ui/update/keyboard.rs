@@ -156,6 +156,14 @@ fn panels(model: &mut Model, context: Context, action: Action) {
         Action::NextPanel => step_focus(model, 1),
         Action::PreviousPanel => step_focus(model, Panel::ALL.len() - 1),
         Action::Focus(panel) => focus(model, panel),
+        // Masters that find no place beside the others.
+        Action::NextSection if aside_of(model, context) => {
+            let last = model.masters_shown().matrix.hosts.len().saturating_sub(1);
+            model.scroll.masters_from = (model.scroll.masters_from + 1).min(last);
+        }
+        Action::PreviousSection if aside_of(model, context) => {
+            model.scroll.masters_from = model.scroll.masters_from.saturating_sub(1);
+        }
         Action::NextSection => section(model, context, |i| (i + 1) % Section::ALL.len()),
         Action::PreviousSection => section(model, context, |i| (i + Section::ALL.len() - 1) % Section::ALL.len()),
         Action::Show(wanted) => section(model, context, |_| wanted as usize),
@@ -178,6 +186,11 @@ fn panels(model: &mut Model, context: Context, action: Action) {
         }
         _ => {}
     }
+}
+
+/// Whether left and right move among the masters.
+fn aside_of(model: &Model, context: Context) -> bool {
+    context == Context::Wizard && model.focus == Panel::Masters
 }
 
 /// Goes to a match, or says that there is none.
@@ -386,6 +399,7 @@ fn scroll(model: &mut Model, context: Context, action: Action) {
         Context::Wizard if model.focus == Panel::Etcd => &mut model.scroll.etcd,
         Context::Wizard if model.focus == Panel::Certs => &mut model.scroll.certs,
         Context::Wizard if model.focus == Panel::Masters => &mut model.scroll.masters,
+        Context::Wizard if model.focus == Panel::Nodes => &mut model.scroll.nodes,
         Context::Wizard => &mut model.scroll.step,
         _ => &mut model.scroll.screen,
     };
