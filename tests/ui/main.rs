@@ -3,6 +3,8 @@
 mod fixtures;
 mod keys;
 mod panels;
+mod pictures;
 mod plain;
 mod questions;
 mod screens;
+mod welcome;
