@@ -124,7 +124,7 @@ async fn units_and_static_pods_of_a_host_are_followed_as_they_come_and_go() {
                     // Another container comes; nothing is lost, and nothing comes twice.
                     match number {
                         1 if lines.len() == 1 => {
-                            desk.host("master04", |h| h.log("container:kube-scheduler", "leading"))
+                            desk.host("master04", |h| h.log("container:kube-scheduler", "leading"));
                         }
                         2 => desk.host("master04", |h| h.log("container:kube-apiserver", "W1125 later")),
                         _ => {}

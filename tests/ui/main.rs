@@ -2,8 +2,8 @@
 
 mod fixtures;
 mod keys;
-mod pictures;
 mod panels;
+mod pictures;
 mod plain;
 mod questions;
 mod screens;

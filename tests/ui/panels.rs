@@ -25,7 +25,7 @@ fn each_master_has_its_own_age_and_what_is_stale_is_marked_where_it_stands() {
     let size = (120, 40);
     let mut model = scene("live-certs-whole", size, Theme::default());
     let fresh: Vec<HostObserved> = live::masters(false).into_iter().filter(|h| h.name.as_str() != "master02").collect();
-    let later = Duration::from_secs(300);
+    let later = Duration::from_mins(5);
     let mut then = now(44_000);
     then.at = later;
     feed(&mut model, [Msg::Masters(fresh, later), Msg::Tick(then)]);
