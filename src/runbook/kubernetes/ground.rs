@@ -33,7 +33,10 @@ pub(super) async fn quiet(cx: &Ctx, node: &Node) -> Result<Vec<Finding>, ActErro
         node,
         format!("kubelet runs on {}", node.name),
         "it would start whatever lies in the manifests directory while files are being replaced",
-        format!("stop it (`systemctl stop kubelet` on {}), then run again", node.name),
+        format!(
+            "if {0} is a master already, list it under `masters` in the cluster file; else `systemctl stop kubelet` on {0}; then run again",
+            node.name
+        ),
     )])
 }
 

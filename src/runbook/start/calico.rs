@@ -1,11 +1,12 @@
-//! Calico's etcd: the certificates in its Secret, the members in its ConfigMap and in the file both came from.
+//! Calico's etcd: the certificates in its Secret, the members in its ConfigMap, in the file both came from and in the
+//! settings of calicoctl and the CNI plugin.
 
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
 
 use crate::{
-    cluster::EtcdPair,
+    cluster::{EtcdPair, HostName, Node},
     engine::{
         Chapter, Plan, Probe, Risk, Step, StepId,
         act::{
@@ -19,8 +20,18 @@ use crate::{
     remote::{
         Content, Op, SecretBytes,
         kube::{ApiAt, KubeApi},
+        run_ok,
+        tree::TreeOp,
     },
-    runbook::{Ctx, edit::manifest, owner_of, texts},
+    runbook::{
+        Ctx,
+        edit::{
+            EditError,
+            joiner::{self, Who},
+            manifest,
+        },
+        owner_of, texts,
+    },
 };
 
 const SECRET: &str = "calico.secret";
@@ -31,6 +42,9 @@ pub(super) const NONE: &str = "no calico here that keeps its data in etcd";
 
 /// The Secret's keys, as calico's own manifests have them.
 const KEYS: [&str; 3] = ["etcd-ca", "etcd-cert", "etcd-key"];
+
+/// Where calicoctl and the CNI plugin are told of etcd.
+const SETTINGS: [&str; 2] = ["/etc/calico", "/etc/cni"];
 
 fn names(cx: &Ctx) -> Calico {
     Calico::from(&cx.cluster.kube.calico)
@@ -222,8 +236,46 @@ impl EndpointsStep {
         grown(list, &members)
     }
 
-    /// Masters whose file has another list: before and after.
+    /// Masters' files with another list: before and after.
     async fn stale_files(&self) -> Result<Vec<StaleFile>, ActError> {
+        let mut stale = self.stale_manifests().await?;
+        for node in self.cx.cluster.all_masters() {
+            stale.extend(self.stale_settings(node).await?);
+        }
+        Ok(stale)
+    }
+
+    /// The settings of calicoctl and of the CNI plugin on one master.
+    async fn stale_settings(&self, node: &Node) -> Result<Vec<StaleFile>, ActError> {
+        let cluster = &self.cx.cluster;
+        let own = (node.name.to_string(), cluster.node_name(node), node.address);
+        let who = Who {
+            source: own.clone(),
+            joiner: own.clone(),
+            originals: cluster.masters.iter().map(|n| (n.name.to_string(), n.address)).collect(),
+            all: cluster.all_masters().map(|n| n.address).collect(),
+        };
+        let words = cluster.masters.iter().map(|n| n.address.to_string()).collect();
+        let op = Op::Tree(TreeOp::Mentions { roots: SETTINGS.map(PathBuf::from).to_vec(), except: Vec::new(), words });
+        let mut stale = Vec::new();
+        for path in run_ok(&*self.cx.remote, &node.name, &op).await?.text().lines().map(PathBuf::from) {
+            let secret = self.cx.read_secret(&node.name, &path).await?;
+            let Ok(text) = std::str::from_utf8(secret.expose()) else { continue };
+            let after = match joiner::with_every_member(text, &who, &own) {
+                Ok(after) if after != text => after,
+                // Neither JSON nor YAML, so no settings of calico's.
+                Ok(_) | Err(EditError::Unreadable(_)) => continue,
+                Err(e) => return Err(ActError::NotProven(format!("{}: {} {e}", node.name, path.display()))),
+            };
+            let (before, shown) = (joiner::masked(text), joiner::masked(&after));
+            let after = SecretBytes::new(after.into_bytes());
+            stale.push(StaleFile { host: node.name.clone(), path, before, shown, after });
+        }
+        Ok(stale)
+    }
+
+    /// The file that Secret and ConfigMap came from, on every master that has it.
+    async fn stale_manifests(&self) -> Result<Vec<StaleFile>, ActError> {
         let path = &self.cx.cluster.kube.calico.manifest;
         let mut stale = Vec::new();
         for node in self.cx.cluster.all_masters() {
@@ -245,6 +297,7 @@ impl EndpointsStep {
                 .map_err(|_| odd("has etcd_endpoints in a form that cannot be edited in place; change it by hand"))?;
             stale.push(StaleFile {
                 host: node.name.clone(),
+                path: path.clone(),
                 before: shown(text),
                 shown: shown(&after),
                 after: SecretBytes::new(after.into_bytes()),
@@ -255,7 +308,8 @@ impl EndpointsStep {
 }
 
 struct StaleFile {
-    host: crate::cluster::HostName,
+    host: HostName,
+    path: PathBuf,
     before: String,
     shown: String,
     after: SecretBytes,
@@ -311,7 +365,8 @@ impl Step for EndpointsStep {
     async fn probe(&self) -> Result<Probe, ActError> {
         let (_, api) = self.cx.kube().await?;
         let Some(list) = self.live(&api).await? else { return Ok(Probe::Done(NONE.into())) };
-        let mut stale: Vec<_> = self.stale_files().await?.iter().map(|f| format!("the file on {}", f.host)).collect();
+        let mut stale: Vec<_> =
+            self.stale_files().await?.iter().map(|f| format!("{}:{}", f.host, f.path.display())).collect();
         if self.with_all(&list) != list {
             stale.insert(0, "the ConfigMap".into());
         }
@@ -325,7 +380,6 @@ impl Step for EndpointsStep {
     async fn preview(&self) -> Result<Plan, ActError> {
         let (at, api) = self.cx.kube().await?;
         let calico = names(&self.cx);
-        let path = &self.cx.cluster.kube.calico.manifest;
         let (mut acts, mut undo, mut diffs): (Vec<Box<dyn Act>>, _, _) = (Vec::new(), Vec::new(), Vec::new());
         let list = self.live(&api).await?.unwrap_or_default();
         let endpoints = self.with_all(&list);
@@ -342,6 +396,7 @@ impl Step for EndpointsStep {
             });
         }
         for file in self.stale_files().await? {
+            let path = &file.path;
             let state = self.cx.stat_one(&file.host, path).await?;
             let backup = self.cx.kept(ENDPOINTS, path);
             undo.push(UndoAct::RestoreFile { host: file.host.to_string(), path: path.clone(), backup: backup.clone() });
@@ -353,7 +408,7 @@ impl Step for EndpointsStep {
                 backup: Some(backup),
             };
             acts.push(RunOp::act(&file.host, op));
-            diffs.push(FileDiff { host: file.host, path: path.clone(), before: Some(file.before), after: file.shown });
+            diffs.push(FileDiff { host: file.host, path: file.path, before: Some(file.before), after: file.shown });
         }
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(ENDPOINTS));
         plan.view.diffs = diffs;
@@ -370,7 +425,7 @@ impl Step for EndpointsStep {
         }
         let members = self.cx.cluster.all_masters().count();
         Ok(vec![format!(
-            "ConfigMap {} and its file on the masters list all {members} members",
+            "ConfigMap {} and calico's files on the masters list all {members} members",
             names(&self.cx).configmap
         )])
     }
