@@ -19,8 +19,12 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("runbook", &["engine", "survey", "remote", "pki", "cluster"]),
     ("watch", &["remote", "pki", "cluster"]),
     ("practice", &["remote", "pki", "cluster"]),
-    ("ui", &["watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
-    ("app", &["ui", "cast", "practice", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
+    ("training", &["practice", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
+    ("ui", &["training", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
+    (
+        "app",
+        &["ui", "training", "cast", "practice", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"],
+    ),
 ];
 
 /// What the screens must not touch: the doing of the other rooms, as opposed to their plain data.

@@ -39,6 +39,8 @@ pub(super) enum Command {
     },
     /// Take the latest growth back, step by step in reverse
     Undo(UndoArgs),
+    /// Be the second key: codes for points of no return, in two-key mode
+    Witness(WitnessArgs),
     /// Play a recording of a session on this terminal
     Replay(ReplayArgs),
     /// Say who did what when on which host, and what can still be taken back
@@ -46,13 +48,17 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct PracticeArgs {
-    /// The scenario: one of --list, or a scenario file
+    /// The scenario or drill: one of --list, or a scenario file
     #[arg(default_value = "growth")]
     pub scenario: String,
-    /// Name the scenarios and leave
+    /// Name the scenarios and drills and leave
     #[arg(long)]
     pub list: bool,
+    /// Ask what will happen before each step, and say why that is so
+    #[arg(long, conflicts_with = "headless")]
+    pub guided: bool,
     /// Plain progress lines instead of the wizard; needs no terminal
     #[arg(long)]
     pub headless: bool,
@@ -65,6 +71,9 @@ pub(super) struct PracticeArgs {
     /// Record the screen into this new file (asciicast v2; keys are not recorded)
     #[arg(long, value_name = "FILE", conflicts_with = "headless")]
     pub record: Option<PathBuf>,
+    /// Points of no return want a second person's yes, by a code of their `banister witness`
+    #[arg(long, conflicts_with = "headless")]
+    pub two_key: bool,
     /// Let time pass faster than the clock
     #[arg(long)]
     pub fast: bool,
@@ -116,13 +125,23 @@ pub(super) struct RunArgs {
     /// Record the screen into this new file (asciicast v2; keys are not recorded)
     #[arg(long, value_name = "FILE", conflicts_with = "headless")]
     pub record: Option<PathBuf>,
+    /// Points of no return want a second person's yes, by a code of their `banister witness`
+    #[arg(long, conflicts_with = "headless")]
+    pub two_key: bool,
 }
 
 impl RunArgs {
     /// What the session at the screen has besides.
     pub(super) fn extras(&self) -> Extras {
-        Extras { record: self.record.clone() }
+        Extras { record: self.record.clone(), two_key: self.two_key, ..Extras::default() }
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WitnessArgs {
+    /// Your name, as the report will have it; user@host if left out
+    #[arg(long)]
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use clap::Parser;
 
 mod cli;
+mod drill;
 mod headless;
 mod history;
 mod live;
@@ -14,6 +15,8 @@ mod practice;
 mod replay;
 mod session;
 mod tty;
+mod two_keys;
+mod witness;
 mod wizard;
 
 use cli::{ApproveArg, Cli, Command, OnFailure};
@@ -23,6 +26,7 @@ use crate::{
     cluster::{Cluster, file},
     engine::Chapter,
     runbook,
+    training::drill::Drill,
 };
 
 /// Bad input or usage.
@@ -52,6 +56,7 @@ async fn dispatch(cli: Cli) -> u8 {
     let file = match &cli.command {
         Command::Practice(args) => return practice::run(args).await,
         Command::Replay(args) => return replay::run(args).await,
+        Command::Witness(args) => return witness::run(args),
         Command::Run(args) => &args.file,
         Command::Plan { file, .. } | Command::Survey { file } => file,
         Command::Undo(args) => &args.file,
@@ -79,7 +84,7 @@ async fn dispatch(cli: Cli) -> u8 {
             plan::plan(&Hosts::Real(cluster), through.map_or(runbook::LAST_CHAPTER, Chapter::from)).await.code()
         }
         // Answered above: they have no cluster file.
-        Command::Practice(_) | Command::Replay(_) => BAD_INPUT,
+        Command::Practice(_) | Command::Replay(_) | Command::Witness(_) => BAD_INPUT,
         Command::Survey { .. } => plan::survey(&Hosts::Real(cluster)).await.code(),
     }
 }
@@ -98,6 +103,12 @@ enum Task {
 struct Extras {
     /// Where the screen is recorded.
     record: Option<PathBuf>,
+    /// Whether points of no return want a second person's yes.
+    two_key: bool,
+    /// Whether questions are asked before the steps.
+    guided: bool,
+    /// An accident to find.
+    drill: Option<Arc<Drill>>,
 }
 
 /// Walks steps: with plain lines when there are flags for that, else in the wizard.

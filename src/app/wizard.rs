@@ -27,14 +27,16 @@ use tokio::{
 
 use super::{
     Extras, Task,
+    drill::Trainee,
     live::{self, Live},
     session::{Hosts, Looked, Session, unheard},
+    two_keys::TwoKeys,
 };
 use crate::{
     cast::{CastError, Recorder},
     cluster::HostName,
     engine::{
-        Confirmed, Operator,
+        Confirmed, Operator, Risk,
         confirm::{Choice, ConfirmRequest, Decision, Failure},
         event::{Event, Outcome, StepState},
     },
@@ -87,6 +89,10 @@ pub(super) async fn run(hosts: &Hosts, task: Task, extras: Extras) -> u8 {
     };
     let mut wizard = Wizard::new(hosts, task, to_self, &screen);
     wizard.recorder.clone_from(&recorder);
+    wizard.train(hosts, &extras);
+    if extras.two_key {
+        wizard.keys = Some(TwoKeys::pair(wizard.asker.clone()));
+    }
     let (code, farewell) = wizard.run(screen, inbox).await;
     drop(guard);
     if let Some(Err(why)) = recorder.map(|r| r.end(crossterm::terminal::size().map_or(24, |s| s.1))) {
@@ -106,7 +112,7 @@ fn record(path: &Path, hosts: &Hosts) -> Result<Recorder, CastError> {
 }
 
 /// What comes into the loop from the program's own tasks.
-enum Inner {
+pub(super) enum Inner {
     Msg(Msg),
     /// A look at everything is done.
     Looked(Looked),
@@ -144,6 +150,12 @@ struct Wizard {
     hung_up: bool,
     /// Takes a copy of the screen.
     recorder: Option<Recorder>,
+    /// An accident to find, and the cluster it happened in.
+    trainee: Option<Trainee>,
+    /// Asks whoever sits at the screen.
+    asker: Arc<AtScreen>,
+    /// The second person, in two-key mode.
+    keys: Option<TwoKeys>,
 }
 
 impl Wizard {
@@ -151,7 +163,7 @@ impl Wizard {
         let began = Instant::now();
         let (states, arriving) = mpsc::unbounded_channel();
         let asker = Arc::new(AtScreen { to: to_self.clone(), next: AtomicU64::new(1) });
-        let session = Session::new(hosts, asker, Some(states));
+        let session = Session::new(hosts, asker.clone(), Some(states));
         tokio::spawn(relay_connects(arriving, to_self.clone()));
         let size = screen.size().map_or((80, 24), |s| (s.width, s.height));
         let model = Model::new(Setup {
@@ -181,6 +193,20 @@ impl Wizard {
             nudge: Default::default(),
             hung_up: false,
             recorder: None,
+            trainee: None,
+            asker,
+            keys: None,
+        }
+    }
+
+    /// What is trained, where something is.
+    fn train(&mut self, hosts: &Hosts, extras: &Extras) {
+        if extras.guided {
+            self.model = self.model.clone().guided();
+        }
+        if let (Some(drill), Hosts::Practice(practice)) = (&extras.drill, hosts) {
+            self.model = self.model.clone().with_drill(drill.clone());
+            self.trainee = Some(Trainee { drill: drill.clone(), practice: practice.clone() });
         }
     }
 
@@ -332,12 +358,32 @@ impl Wizard {
                 }
             }
             Effect::Copy(text) => copy(&text),
+            Effect::Drill(wish) => {
+                if let Some(trainee) = &self.trainee {
+                    trainee.wish(wish, &self.session, &self.to_self);
+                }
+            }
         }
         false
     }
 
     fn answer(&mut self, answer: &Answer) {
         let Some((request, reply)) = self.confirm.take() else { return };
+        let two_keys = self.keys.clone().filter(|_| request.risk == Risk::Irreversible);
+        if let (Answer::Go { step, typed }, Some(keys)) = (answer, two_keys)
+            && *step == request.step
+            && let Some(confirmed) = Confirmed::by_operator(&request, typed)
+        {
+            // The engine waits for both; the question to the second person is a dialog of its own.
+            tokio::spawn(async move {
+                let decision = match keys.second(&request.step).await {
+                    Some(second) => Decision::Go(confirmed.with_second(&second)),
+                    None => Decision::Stop,
+                };
+                let _ = reply.send(decision);
+            });
+            return;
+        }
         let decision = match answer {
             Answer::Go { step, typed } if *step == request.step => {
                 Confirmed::by_operator(&request, typed).map_or(Decision::Stop, Decision::Go)
@@ -394,6 +440,7 @@ impl Wizard {
         let Some(looked) = self.looked.clone().filter(|_| !self.running) else { return };
         self.running = true;
         let (session, to, stop, task) = (self.session.clone(), self.to_self.clone(), self.stop.clone(), self.task);
+        let two_keys = self.keys.is_some();
         tokio::spawn(async move {
             let Some(etcd) = looked.etcd.clone() else { return };
             let (events, mut arriving) = mpsc::unbounded_channel();
@@ -403,13 +450,16 @@ impl Wizard {
                     let _ = relay.send(Inner::Msg(Msg::Engine(event)));
                 }
             });
-            let outcome = match walk(&session, &looked, &etcd, task, to.clone(), events.clone(), stop).await {
-                Ok(outcome) => outcome,
-                Err(why) => {
-                    let _ = events.send(Event::Finished(Outcome::Failed, why));
-                    Outcome::Failed
-                }
-            };
+            let outcome =
+                match walk(&session, &looked, &etcd, task, AtWizard { to: to.clone(), two_keys }, events.clone(), stop)
+                    .await
+                {
+                    Ok(outcome) => outcome,
+                    Err(why) => {
+                        let _ = events.send(Event::Finished(Outcome::Failed, why));
+                        Outcome::Failed
+                    }
+                };
             drop(events);
             let _ = to.send(Inner::Over(outcome));
             let _ = relayed.await;
@@ -423,12 +473,12 @@ async fn walk(
     looked: &Looked,
     etcd: &Arc<EtcdApi>,
     task: Task,
-    to: UnboundedSender<Inner>,
+    operator: AtWizard,
     events: UnboundedSender<Event>,
     stop: Arc<AtomicBool>,
 ) -> Result<Outcome, String> {
     let (cx, steps) = session.steps(looked, etcd, task).await?;
-    let operator = Arc::new(AtWizard { to });
+    let operator = Arc::new(operator);
     let mut engine = session.engine(looked, &cx, operator, events, stop).map_err(|e| e.to_string())?;
     Ok(engine.run(&steps, task.through()).await.0)
 }
@@ -473,6 +523,7 @@ async fn next(signal: &mut Option<Signal>) {
 /// A person at the screen decides.
 struct AtWizard {
     to: UnboundedSender<Inner>,
+    two_keys: bool,
 }
 
 #[async_trait]
@@ -484,6 +535,10 @@ impl Operator for AtWizard {
         answer.await.unwrap_or(Decision::Stop)
     }
 
+    fn two_keys(&self) -> bool {
+        self.two_keys
+    }
+
     async fn failed(&self, _: Failure) -> Choice {
         let (reply, answer) = oneshot::channel();
         let _ = self.to.send(Inner::Failed(reply));
@@ -492,7 +547,7 @@ impl Operator for AtWizard {
 }
 
 /// A person at the screen is asked while logging in.
-struct AtScreen {
+pub(super) struct AtScreen {
     to: UnboundedSender<Inner>,
     next: AtomicU64,
 }
@@ -514,10 +569,17 @@ impl Asker for AtScreen {
     }
 
     async fn secret(&self, prompt: &str) -> Option<SecretString> {
+        self.ask(prompt.to_owned(), false).await
+    }
+}
+
+impl AtScreen {
+    /// Asks for something that is not shown while it is typed, a login or a second person.
+    pub(super) async fn ask(&self, prompt: String, second: bool) -> Option<SecretString> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let (reply, answer) = oneshot::channel();
         let _ = self.to.send(Inner::Secret(id, reply));
-        let _ = self.to.send(Inner::Msg(Msg::AskSecret { id, prompt: prompt.into() }));
+        let _ = self.to.send(Inner::Msg(Msg::AskSecret { id, prompt, second }));
         answer.await.unwrap_or(None)
     }
 }

@@ -2,7 +2,9 @@
 
 #![cfg(test)]
 
+mod drills;
 mod faults;
 mod growth;
 mod harness;
 mod resume;
+mod two_keys;

@@ -577,7 +577,7 @@ fn connecting_scene(name: &str, m: &mut Model) {
         "connecting-secret" => feed(
             m,
             [
-                Msg::AskSecret { id: 2, prompt: "Passphrase for /home/ops/.ssh/id_ed25519".into() },
+                Msg::AskSecret { id: 2, prompt: "Passphrase for /home/ops/.ssh/id_ed25519".into(), second: false },
                 ch('s'),
                 ch('3'),
                 ch('c'),

@@ -5,3 +5,4 @@ mod keys;
 mod plain;
 mod questions;
 mod screens;
+mod training;

@@ -6,6 +6,7 @@ use crate::{
     cluster::Role,
     remote::clean,
     survey::{Finding, HostObserved, Observed, Severity},
+    training::both,
     ui::{
         draw::{heading, labelled, line, prose, span},
         model::Model,
@@ -19,7 +20,16 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let Some(observed) = &model.observed else { return vec![line(" looking", Tone::Dim)] };
     let mut lines = vec![Line::default()];
     lines.extend(verdict(model, observed, width));
-    lines.extend(findings(&observed.findings, width));
+    if model.holds_back() && !observed.findings.is_empty() {
+        lines.push(Line::default());
+        let words = both!(
+            "A drill: what the survey found is held back. v shows the panels and the journals of the hosts; D opens the drill.",
+            "演练中：检查结果暂不显示。按 v 查看各面板和主机日志；按 D 打开演练。"
+        );
+        lines.extend(prose(&words, 0, width, Tone::Strong));
+    } else {
+        lines.extend(findings(&observed.findings, width));
+    }
     heading(&mut lines, "Hosts");
     lines.push(line(host_row(["", "host", "role", "clock", "etcd", "system"]), Tone::Dim));
     for host in &observed.hosts {
