@@ -10,6 +10,7 @@ use std::{
 
 /// Which rooms a room may use, besides itself.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("lang", &[]),
     ("cast", &["remote"]),
     ("cluster", &[]),
     ("pki", &[]),
@@ -26,6 +27,9 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["ui", "training", "cast", "practice", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"],
     ),
 ];
+
+/// Rooms that every room may use.
+const COMMON: &[&str] = &["lang"];
 
 /// What the screens must not touch: the doing of the other rooms, as opposed to their plain data.
 const DOING: &[&str] = &[
@@ -246,7 +250,7 @@ fn wrong(file: &Path, source: &str) -> Vec<Wrong> {
     let judge = |used: Use| {
         let to = used.path.first().cloned().unwrap_or_default();
         let full = used.path.join("::");
-        let why = if to == room {
+        let why = if to == room || COMMON.contains(&to.as_str()) {
             return None;
         } else if !allowed.contains(&to.as_str()) {
             format!(

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::Extras;
-use crate::engine::{Approve, Chapter};
+use crate::{
+    engine::{Approve, Chapter},
+    lang::Lang,
+};
 
 /// A rail to hold on to: grows a hand-built Kubernetes control plane over SSH without losing the cluster.
 #[derive(Debug, Parser)]
@@ -13,6 +16,27 @@ use crate::engine::{Approve, Chapter};
 pub(super) struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// Language of the screens; else the cluster file's, else the locale's
+    #[arg(long, global = true, value_name = "LANG")]
+    pub lang: Option<LangArg>,
+}
+
+/// What `--lang` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LangArg {
+    /// English
+    En,
+    /// Simplified Chinese
+    Zh,
+}
+
+impl From<LangArg> for Lang {
+    fn from(arg: LangArg) -> Self {
+        match arg {
+            LangArg::En => Self::English,
+            LangArg::Zh => Self::Chinese,
+        }
+    }
 }
 
 const EXIT_CODES: &str =

@@ -25,6 +25,7 @@ use session::Hosts;
 use crate::{
     cluster::{Cluster, file},
     engine::Chapter,
+    lang::{self, Lang},
     runbook,
     training::drill::Drill,
 };
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
     }
     // clap exits with 2 on bad usage by itself, which is the documented code.
     let cli = Cli::parse();
+    lang::choose(cli.lang.map_or_else(|| lang::from_locale(|v| std::env::var(v).ok()), Lang::from));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -63,7 +65,12 @@ async fn dispatch(cli: Cli) -> u8 {
         Command::Report(args) => &args.file,
     };
     let cluster: Arc<Cluster> = match file::load(file) {
-        Ok(cluster) => Arc::new(cluster),
+        Ok(cluster) => {
+            if let (None, Some(lang)) = (cli.lang, cluster.lang) {
+                lang::choose(lang);
+            }
+            Arc::new(cluster)
+        }
         Err(problems) => {
             eprintln!("{problems}");
             return BAD_INPUT;
