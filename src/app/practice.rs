@@ -8,7 +8,7 @@ use crate::{
     engine::report::report,
     practice::{Options, Practice, Scenario, ScenarioError, build},
     runbook,
-    training::{both, drill::Drill},
+    training::drill::Drill,
 };
 
 /// How much faster than the clock time passes with `--fast`.
@@ -68,12 +68,12 @@ fn laid_out(name: &str, options: Options) -> Result<(Option<Drill>, Practice), S
 
 /// Names the scenarios, then the drills by how hard they are.
 fn list() {
-    let mut lines = vec![both!("Scenarios:", "场景：")];
+    let mut lines = vec![tr!("Scenarios:")];
     for name in Scenario::names() {
         let about = Scenario::find(name).map(|s| s.about).unwrap_or_default();
         lines.push(format!("  {name:14} {about}"));
     }
-    lines.push(both!("Drills, * easy to *** hard:", "演练，* 容易，*** 难："));
+    lines.push(tr!("Drills, * easy to *** hard:"));
     for drill in Drill::names().filter_map(|name| Drill::find(name).ok().flatten()) {
         lines.push(format!("  {:14} {:3} {}", drill.name, "*".repeat(usize::from(drill.level)), drill.title.get()));
     }

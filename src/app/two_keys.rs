@@ -6,12 +6,9 @@ use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
 use super::wizard::AtScreen;
-use crate::{
-    engine::{
-        StepId,
-        witness::{Pairing, Second, number},
-    },
-    training::both,
+use crate::engine::{
+    StepId,
+    witness::{Pairing, Second, number},
 };
 
 /// So many wrong codes, and the answer is no.
@@ -35,9 +32,8 @@ impl TwoKeys {
         tokio::spawn(async move {
             let mut said = String::new();
             let pairing = loop {
-                let ask = both!(
-                    "Two-key mode: points of no return want a second person. They run `banister witness` on a terminal of their own, and type here, themselves, the line it shows. It is not shown here. Without it, points of no return are answered with no.",
-                    "双人确认模式：不可逆步骤需要第二个人同意。请第二个人在自己的终端运行 `banister witness`，并亲自在这里输入它显示的那一行（这里不会显示）。没有它，不可逆步骤一律视为不同意。"
+                let ask = tr!(
+                    "Two-key mode: points of no return want a second person. They run `banister witness` on a terminal of their own, and type here, themselves, the line it shows. It is not shown here. Without it, points of no return are answered with no."
                 );
                 let prompt = if said.is_empty() { ask } else { format!("{said}\n\n{ask}") };
                 let Some(line) = at.ask(prompt, true).await else { break None };
@@ -57,9 +53,8 @@ impl TwoKeys {
         let number = number().ok()?;
         let mut said = String::new();
         for _ in 0..TRIES {
-            let ask = both!(
+            let ask = tr!(
                 "{step} is a point of no return. {name} types this at `banister witness`:\n\n    {step} {number}\n\nreads there what it does, and gives a code of six digits. Type the code:",
-                "{step} 是不可逆步骤。请 {name} 在 `banister witness` 里输入：\n\n    {step} {number}\n\n读完那里的说明后会得到六位数字的代码。请输入代码：",
                 step = step,
                 name = pairing.name(),
                 number = number
@@ -69,7 +64,7 @@ impl TwoKeys {
             if let Some(second) = pairing.check(step, &number, code.expose_secret()) {
                 return Some(second);
             }
-            said = both!("That code is not the one for this step and number.", "这个代码与该步骤和数字不符。");
+            said = tr!("That code is not the one for this step and number.");
         }
         None
     }

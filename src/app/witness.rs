@@ -8,7 +8,6 @@ use crate::{
     engine::witness::Pairing,
     remote::clean,
     runbook::{kind, texts},
-    training::both,
 };
 
 /// Shows the pairing line, then codes for what is agreed to; the exit code.
@@ -31,50 +30,41 @@ fn talk(pairing: &Pairing, input: &mut impl BufRead, output: &mut impl Write) {
         // A reader that is gone has left.
         let _ = writeln!(output, "{text}").and_then(|()| output.flush());
     };
-    say(both!(
+    say(tr!(
         "You are the second key, as {name}. Type this line at the operator's terminal yourself; it holds until you end this:\n\n    {line}\n",
-        "你是第二把钥匙，名字为 {name}。请亲自在操作员的终端上输入下面这一行；在你结束本程序之前有效：\n\n    {line}\n",
         name = pairing.name(),
         line = pairing.line()
     ));
     loop {
-        say(both!(
-            "Before a point of no return the operator's screen shows a step and a number. Type both, as in `etcd.promote@master04 48213`; q ends:",
-            "在不可逆步骤之前，操作员的屏幕会显示步骤和一个数字。请输入两者，例如 `etcd.promote@master04 48213`；q 结束："
+        say(tr!(
+            "Before a point of no return the operator's screen shows a step and a number. Type both, as in `etcd.promote@master04 48213`; q ends:"
         ));
         let Some(line) = read(input).filter(|l| l != "q") else { return };
         let Some((step, number)) = line.split_once(' ').map(|(s, n)| (s.trim(), n.trim())) else {
-            say(both!("A step, a space and five digits, please.", "请输入步骤、空格和五位数字。"));
+            say(tr!("A step, a space and five digits, please."));
             continue;
         };
         let (name, host) = step.split_once('@').map_or((step, None), |(k, h)| (k, Some(HostName::new(h))));
         let Some((known, _)) = kind(name).filter(|_| number.len() == 5 && number.bytes().all(|b| b.is_ascii_digit()))
         else {
-            say(both!(
-                "There is no such step, or the number is not five digits. Do not say yes to what you cannot read here.",
-                "没有这个步骤，或者数字不是五位。在这里读不到内容的步骤，请不要同意。"
+            say(tr!(
+                "There is no such step, or the number is not five digits. Do not say yes to what you cannot read here."
             ));
             continue;
         };
         let text = texts::text(known);
         say(format!("\n{}\n\n{}\n", texts::title(known, host.as_ref()), text.what));
-        say(both!(
+        say(tr!(
             "Can be taken back: {until}.\nCost: {cost}.\nIt is a point of no return. Does the operator's screen show this step on this host, and do you agree? Type yes:",
-            "可撤回的期限：{until}。\n代价：{cost}。\n这一步不可逆。操作员屏幕上显示的是这台主机上的这一步吗？你同意吗？输入 yes：",
             until = text.undo.until,
             cost = text.undo.cost
         ));
         match read(input).as_deref() {
             Some("yes") => {
                 let code = pairing.code(step, number);
-                say(both!(
-                    "\nCode: {first} {last}\n",
-                    "\n代码：{first} {last}\n",
-                    first = &code[..3],
-                    last = &code[3..]
-                ));
+                say(tr!("\nCode: {first} {last}\n", first = &code[..3], last = &code[3..]));
             }
-            Some(_) => say(both!("No code was made.\n", "没有生成代码。\n")),
+            Some(_) => say(tr!("No code was made.\n")),
             None => return,
         }
     }

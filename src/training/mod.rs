@@ -8,4 +8,3 @@ pub mod quiz;
 mod words;
 
 pub use words::Words;
-pub(crate) use words::{both, chinese};

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::lang::{self, Lang};
+
 /// A text in English and in Simplified Chinese, side by side in a data file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,14 +22,6 @@ impl Words {
 }
 
 /// Whether the session's language is Chinese.
-pub(crate) fn chinese() -> bool {
-    false
+pub(super) fn chinese() -> bool {
+    lang::current() == Lang::Chinese
 }
-
-/// A text of the code in both languages: `both!("{n} points", "{n} 分", n = points)` makes a `String`.
-macro_rules! both {
-    ($en:literal, $zh:literal $(, $name:ident = $value:expr)* $(,)?) => {
-        if $crate::training::chinese() { format!($zh $(, $name = $value)*) } else { format!($en $(, $name = $value)*) }
-    };
-}
-pub(crate) use both;

@@ -10,7 +10,6 @@ use super::{
 use crate::{
     remote::clean,
     training::{
-        both,
         drill::Drill,
         quiz::{self, Facts, Posed},
     },
@@ -291,17 +290,14 @@ fn name(run: &mut Run, n: usize) {
     run.page = Some(Page::Menu);
     if *cause == 0 {
         run.named = true;
-        run.said = Some(both!("Right, that is the fault. Now repair it.", "对，就是这个故障。现在来修复它。"));
+        run.said = Some(tr!("Right, that is the fault. Now repair it."));
     } else {
         run.wrong_names += 1;
         run.said = Some(if run.open() {
             let told = run.drill.causes.first().map(|w| w.get().trim().to_owned()).unwrap_or_default();
-            both!("That is not it either. It is this: {cause}", "也不是。真正的故障是：{cause}", cause = told)
+            tr!("That is not it either. It is this: {cause}", cause = told)
         } else {
-            both!(
-                "That is not it: what you see would look different. Look again.",
-                "不是这个：如果是它，看到的现象会不一样。再看看。"
-            )
+            tr!("That is not it: what you see would look different. Look again.")
         });
     }
 }
@@ -426,12 +422,11 @@ pub fn told(model: &mut Model, msg: DrillMsg) {
                     run.wrong_repairs += 1;
                 }
                 run.said = Some(match refused {
-                    Some(why) => both!("Refused: {why}", "被拒绝：{why}", why = clean::line(&why)),
-                    None if repair.is_none() => both!(
-                        "Saved. Nothing is cured yet: what runs may have to read the file again.",
-                        "已保存。故障还在：正在运行的服务也许需要重新读取该文件。"
-                    ),
-                    None => both!("Done, and the fault is still there.", "已执行，但故障还在。"),
+                    Some(why) => tr!("Refused: {why}", why = clean::line(&why)),
+                    None if repair.is_none() => {
+                        tr!("Saved. Nothing is cured yet: what runs may have to read the file again.")
+                    }
+                    None => tr!("Done, and the fault is still there."),
                 });
                 if repair.is_some() {
                     run.page = Some(Page::Menu);
@@ -453,23 +448,17 @@ pub fn farewell(model: &Model) -> Option<String> {
         let (points, time) = (run.points(), super::text::duration(run.time(model.now.at)));
         let (name, hints, wrong) = (&run.drill.name, run.hints, run.wrong_names + run.wrong_repairs);
         return Some(match run.ended {
-            Some(_) if !run.given_up => both!(
+            Some(_) if !run.given_up => tr!(
                 "Drill {name}: cured in {time}, {points} points ({hints} hints, {wrong} wrong tries)",
-                "演练 {name}：用时 {time} 修复，得 {points} 分（提示 {hints} 次，错误尝试 {wrong} 次）",
                 name = name,
                 time = time,
                 points = points,
                 hints = hints,
                 wrong = wrong
             ),
-            _ => both!("Drill {name}: not cured", "演练 {name}：未修复", name = name),
+            _ => tr!("Drill {name}: not cured", name = name),
         });
     }
     let walk = model.training.walk.as_ref()?;
-    Some(both!(
-        "Guided walk: {right} of {answered} predictions right",
-        "引导练习：{answered} 次预测答对 {right} 次",
-        right = walk.right,
-        answered = walk.answered
-    ))
+    Some(tr!("Guided walk: {right} of {answered} predictions right", right = walk.right, answered = walk.answered))
 }

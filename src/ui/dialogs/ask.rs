@@ -5,7 +5,6 @@ use ratatui::text::Line;
 use super::Dialog;
 use crate::{
     cluster::HostName,
-    training::both,
     ui::{
         draw::{labelled, line, prose, span},
         message::Secret,
@@ -75,6 +74,6 @@ pub fn secret(prompt: &str, second: bool, typed: &Secret, width: usize) -> Dialo
         span("Esc", Tone::Key),
         span(" give none   kept in memory only, never written down", Tone::Dim),
     ]);
-    let title = if second { both!(" Two keys ", " 双人确认 ") } else { " Asked while logging in ".to_owned() };
+    let title = if second { tr!(" Two keys ") } else { " Asked while logging in ".to_owned() };
     Dialog { title: line(title, Tone::Strong), body, foot: vec![foot], width, ..Dialog::default() }
 }

@@ -5,7 +5,6 @@ use ratatui::text::Line;
 use super::Dialog;
 use crate::{
     remote::clean,
-    training::both,
     ui::{
         draw::{labelled, line, prose, span},
         model::Model,
@@ -38,31 +37,23 @@ pub fn predict(model: &Model, predict: &Predict, width: usize) -> Dialog {
     }
     if let Some(chosen) = predict.chosen {
         body.push(Line::default());
-        let (words, tone) = if chosen == posed.right {
-            (both!("✓ Right.", "✓ 答对了。"), Tone::Good)
-        } else {
-            (both!("✗ Not so.", "✗ 不对。"), Tone::Bad)
-        };
+        let (words, tone) =
+            if chosen == posed.right { (tr!("✓ Right."), Tone::Good) } else { (tr!("✗ Not so."), Tone::Bad) };
         body.push(line(words, tone));
         body.extend(prose(&posed.why, 0, width, Tone::Plain));
     }
     let foot = if predict.chosen.is_some() {
-        keys(&[("Enter", both!("on to the step", "进入这一步"))])
+        keys(&[("Enter", tr!("on to the step"))])
     } else {
         let last = posed.choices.len();
-        keys(&[(&format!("1-{last}"), both!("answer", "作答")), ("Esc", both!("leave it out", "跳过"))])
+        keys(&[(&format!("1-{last}"), tr!("answer")), ("Esc", tr!("leave it out"))])
     };
     let score = model.training.walk.as_ref().map_or_else(Line::default, |w| {
-        let words = both!(
-            " right so far: {right} of {answered} ",
-            " 目前答对：{right} / {answered} ",
-            right = w.right,
-            answered = w.answered
-        );
+        let words = tr!(" right so far: {right} of {answered} ", right = w.right, answered = w.answered);
         line(words, Tone::Dim)
     });
     Dialog {
-        title: line(both!(" What do you expect? ", " 你预计会怎样？ "), Tone::Strong),
+        title: line(tr!(" What do you expect? "), Tone::Strong),
         right: score,
         tone: Some(Tone::Active),
         head,
@@ -76,41 +67,26 @@ pub fn predict(model: &Model, predict: &Predict, width: usize) -> Dialog {
 pub fn drill(model: &Model, run: &Run, page: Page, width: usize) -> Dialog {
     let width = width.min(96);
     let title = match page {
-        Page::Debrief => both!(" Debrief: {title} ", " 复盘：{title} ", title = run.drill.title.get()),
-        _ => both!(" Drill: {title} ", " 演练：{title} ", title = run.drill.title.get()),
+        Page::Debrief => tr!(" Debrief: {title} ", title = run.drill.title.get()),
+        _ => tr!(" Drill: {title} ", title = run.drill.title.get()),
     };
     let time = text::duration(run.time(model.now.at));
-    let points = both!(" {points} points, {time} ", " {points} 分，{time} ", points = run.points(), time = time);
+    let points = tr!(" {points} points, {time} ", points = run.points(), time = time);
     let (body, foot) = match page {
-        Page::Menu => (
-            menu(run, width),
-            keys(&[
-                ("1-5", both!("do it", "执行")),
-                ("Esc", both!("to the panels; D comes back", "回到面板；按 D 返回此处")),
-            ]),
-        ),
-        Page::Name => (
-            name(run, width),
-            keys(&[
-                (&format!("1-{}", run.causes.len()), both!("that is it", "就是它")),
-                ("Esc", both!("back", "返回")),
-            ]),
-        ),
-        Page::Repair => (
-            repair(run, width),
-            keys(&[(&format!("1-{}", run.repairs.len()), both!("do it", "执行")), ("Esc", both!("back", "返回"))]),
-        ),
-        Page::Files => (
-            files(run, width),
-            keys(&[(&format!("1-{}", run.drill.files.len()), both!("open", "打开")), ("Esc", both!("back", "返回"))]),
-        ),
+        Page::Menu => (menu(run, width), keys(&[("1-5", tr!("do it")), ("Esc", tr!("to the panels; D comes back"))])),
+        Page::Name => {
+            (name(run, width), keys(&[(&format!("1-{}", run.causes.len()), tr!("that is it")), ("Esc", tr!("back"))]))
+        }
+        Page::Repair => {
+            (repair(run, width), keys(&[(&format!("1-{}", run.repairs.len()), tr!("do it")), ("Esc", tr!("back"))]))
+        }
+        Page::Files => {
+            (files(run, width), keys(&[(&format!("1-{}", run.drill.files.len()), tr!("open")), ("Esc", tr!("back"))]))
+        }
         Page::File => {
             (run.file.as_ref().map(|f| file(run, f, width)).unwrap_or_default(), file_keys(run.file.as_ref()))
         }
-        Page::Debrief => (
-            debrief(model, run, width),
-            keys(&[("Esc", both!("on with the growth", "继续扩容")), ("q", both!("leave", "离开"))]),
-        ),
+        Page::Debrief => (debrief(model, run, width), keys(&[("Esc", tr!("on with the growth")), ("q", tr!("leave"))])),
     };
     Dialog {
         title: line(title, Tone::Strong),
@@ -131,49 +107,30 @@ fn menu(run: &Run, width: usize) -> Vec<Line<'static>> {
         lines.push(Line::default());
     }
     if run.working {
-        lines.push(line(both!("being done …", "正在执行 …"), Tone::Active));
+        lines.push(line(tr!("being done …"), Tone::Active));
     }
     let left = run.drill.hints.len() - run.hints;
     let when = |on: bool| if on { Tone::Plain } else { Tone::Dim };
     let options = [
-        (both!("name the fault", "指出故障"), !run.open()),
-        (
-            if run.open() {
-                both!("repair it", "修复")
-            } else {
-                both!("repair it: once it is named", "修复：先指出故障")
-            },
-            run.open(),
-        ),
-        (
-            both!(
-                "a hint: costs {cost} points, {left} left",
-                "提示：扣 {cost} 分，还剩 {left} 条",
-                cost = HINT,
-                left = left
-            ),
-            left > 0,
-        ),
-        (both!("look into a file, and mend it by hand", "查看文件，并手工修改"), !run.drill.files.is_empty()),
-        (both!("give up: the debrief", "放弃：看复盘"), true),
+        (tr!("name the fault"), !run.open()),
+        (if run.open() { tr!("repair it") } else { tr!("repair it: once it is named") }, run.open()),
+        (tr!("a hint: costs {cost} points, {left} left", cost = HINT, left = left), left > 0),
+        (tr!("look into a file, and mend it by hand"), !run.drill.files.is_empty()),
+        (tr!("give up: the debrief"), true),
     ];
     for (i, (words, on)) in options.into_iter().enumerate() {
         lines.extend(numbered(i, " ", &words, width, when(on)));
     }
     for (i, hint) in run.drill.hints.iter().take(run.hints).enumerate() {
         lines.push(Line::default());
-        let label = both!("hint {n}", "提示 {n}", n = i + 1);
+        let label = tr!("hint {n}", n = i + 1);
         lines.extend(labelled(&label, 8, hint.get().trim(), width, Tone::Plain));
     }
     lines
 }
 
 fn name(run: &Run, width: usize) -> Vec<Line<'static>> {
-    let ask = both!(
-        "Which of these is it? A wrong one costs {cost} points.",
-        "是下面哪一个？选错扣 {cost} 分。",
-        cost = WRONG
-    );
+    let ask = tr!("Which of these is it? A wrong one costs {cost} points.", cost = WRONG);
     let mut lines = prose(&ask, 0, width, Tone::Strong);
     lines.push(Line::default());
     for (i, cause) in run.causes.iter().enumerate() {
@@ -184,11 +141,7 @@ fn name(run: &Run, width: usize) -> Vec<Line<'static>> {
 }
 
 fn repair(run: &Run, width: usize) -> Vec<Line<'static>> {
-    let ask = both!(
-        "What is to be done? It is done at once. What cures nothing costs {cost} points.",
-        "该怎么做？选中即执行。没有治好故障的操作扣 {cost} 分。",
-        cost = WRONG
-    );
+    let ask = tr!("What is to be done? It is done at once. What cures nothing costs {cost} points.", cost = WRONG);
     let mut lines = prose(&ask, 0, width, Tone::Strong);
     lines.push(Line::default());
     for (i, repair) in run.repairs.iter().enumerate() {
@@ -197,13 +150,13 @@ fn repair(run: &Run, width: usize) -> Vec<Line<'static>> {
     }
     if run.working {
         lines.push(Line::default());
-        lines.push(line(both!("being done …", "正在执行 …"), Tone::Active));
+        lines.push(line(tr!("being done …"), Tone::Active));
     }
     lines
 }
 
 fn files(run: &Run, width: usize) -> Vec<Line<'static>> {
-    let mut lines = prose(&both!("Files worth a look:", "值得查看的文件："), 0, width, Tone::Strong);
+    let mut lines = prose(&tr!("Files worth a look:"), 0, width, Tone::Strong);
     lines.push(Line::default());
     for (i, file) in run.drill.files.iter().enumerate() {
         lines.extend(numbered(i, " ", file, width, Tone::Plain));
@@ -261,26 +214,21 @@ fn typed_line(at: &str, typed: &str, cursor: usize, width: usize) -> Line<'stati
 
 fn file_keys(file: Option<&OpenFile>) -> Line<'static> {
     if file.is_some_and(|f| f.typing.is_some()) {
-        keys(&[("Enter", both!("save this line", "保存此行")), ("Esc", both!("leave it as it was", "不改"))])
+        keys(&[("Enter", tr!("save this line")), ("Esc", tr!("leave it as it was"))])
     } else {
-        keys(&[
-            ("Enter", both!("change the line", "修改此行")),
-            ("d", both!("delete it", "删除此行")),
-            ("Esc", both!("back", "返回")),
-        ])
+        keys(&[("Enter", tr!("change the line")), ("d", tr!("delete it")), ("Esc", tr!("back"))])
     }
 }
 
 fn debrief(model: &Model, run: &Run, width: usize) -> Vec<Line<'static>> {
     let (words, tone) = if run.given_up {
-        (both!("! Given up: no points.", "! 已放弃：不得分。"), Tone::Warn)
+        (tr!("! Given up: no points."), Tone::Warn)
     } else {
-        (both!("✓ Cured: {points} points.", "✓ 已修复：得 {points} 分。", points = run.points()), Tone::Good)
+        (tr!("✓ Cured: {points} points.", points = run.points()), Tone::Good)
     };
     let mut lines = vec![line(words, tone)];
-    let counts = both!(
+    let counts = tr!(
         "Time {time}; hints {hints}; wrong names {names}; wrong repairs {repairs}.",
-        "用时 {time}；提示 {hints} 次；指错 {names} 次；修错 {repairs} 次。",
         time = text::duration(run.time(model.now.at)),
         hints = run.hints,
         names = run.wrong_names,
@@ -290,10 +238,10 @@ fn debrief(model: &Model, run: &Run, width: usize) -> Vec<Line<'static>> {
     let fault = run.drill.causes.first().map(|w| w.get().trim().to_owned()).unwrap_or_default();
     let cure = run.drill.repairs.iter().find(|r| r.right).map(|r| r.text.get().trim().to_owned()).unwrap_or_default();
     for (heading, content) in [
-        (both!("The fault", "故障"), fault.as_str()),
-        (both!("What happened", "事情经过"), run.drill.debrief.happened.get().trim()),
-        (both!("What cures it", "如何修复"), cure.as_str()),
-        (both!("What would have prevented it", "怎样可以避免"), run.drill.debrief.prevents.get().trim()),
+        (tr!("The fault"), fault.as_str()),
+        (tr!("What happened"), run.drill.debrief.happened.get().trim()),
+        (tr!("What cures it"), cure.as_str()),
+        (tr!("What would have prevented it"), run.drill.debrief.prevents.get().trim()),
     ] {
         lines.push(Line::default());
         lines.push(line(heading, Tone::Heading));

@@ -6,7 +6,6 @@ use crate::{
     cluster::Role,
     remote::clean,
     survey::{Finding, HostObserved, Observed, Severity},
-    training::both,
     ui::{
         draw::{heading, labelled, line, prose, span},
         model::Model,
@@ -22,9 +21,8 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     lines.extend(verdict(model, observed, width));
     if model.holds_back() && !observed.findings.is_empty() {
         lines.push(Line::default());
-        let words = both!(
-            "A drill: what the survey found is held back. v shows the panels and the journals of the hosts; D opens the drill.",
-            "演练中：检查结果暂不显示。按 v 查看各面板和主机日志；按 D 打开演练。"
+        let words = tr!(
+            "A drill: what the survey found is held back. v shows the panels and the journals of the hosts; D opens the drill."
         );
         lines.extend(prose(&words, 0, width, Tone::Strong));
     } else {
