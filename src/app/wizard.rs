@@ -90,7 +90,7 @@ pub(super) async fn run(hosts: &Hosts, task: Task, extras: Extras) -> u8 {
     let mut wizard = Wizard::new(hosts, task, to_self, &screen);
     wizard.recorder.clone_from(&recorder);
     wizard.train(hosts, &extras);
-    if extras.two_key {
+    if extras.two_key || hosts.cluster().two_key {
         wizard.keys = Some(TwoKeys::pair(wizard.asker.clone()));
     }
     let (code, farewell) = wizard.run(screen, inbox).await;

@@ -185,7 +185,7 @@ impl Engine {
                 if plan.risk == Risk::Irreversible && self.operator.two_keys() && confirmed.second().is_none() =>
             {
                 self.send(Event::Note(format!(
-                    "{} wants a second person's yes: start with --two-key",
+                    "{} wants a second person's yes: walk it in the wizard, with --two-key",
                     confirmed.step()
                 )));
                 return Ok(Some(Ended::Stopped));

@@ -7,3 +7,4 @@ mod cast;
 mod ends;
 mod screens;
 mod terminal;
+mod training;
