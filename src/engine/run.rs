@@ -184,10 +184,11 @@ impl Engine {
             Decision::Go(confirmed)
                 if plan.risk == Risk::Irreversible && self.operator.two_keys() && confirmed.second().is_none() =>
             {
-                self.send(Event::Note(format!(
-                    "{} wants a second person's yes: walk it in the wizard, with --two-key",
-                    confirmed.step()
-                )));
+                let why = tr!(
+                    "{step} wants a second person's yes: walk it in the wizard, with --two-key",
+                    step = confirmed.step()
+                );
+                self.send(Event::Note(why));
                 return Ok(Some(Ended::Stopped));
             }
             Decision::Go(confirmed) if *confirmed.step() == id => confirmed,
@@ -221,7 +222,7 @@ impl Engine {
         *undo = plan.undo;
         self.send(Event::Confirmed(id.clone(), confirmed.by()));
         if let Some(second) = confirmed.second() {
-            self.send(Event::Note(format!("{id}: second key turned by {second}")));
+            self.send(Event::Note(tr!("{step}: second key turned by {name}", step = id, name = second)));
         }
         self.state(&id, StepState::Running);
         for (index, act) in plan.acts.iter().enumerate() {

@@ -62,10 +62,16 @@ impl Second {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PairingError {
     /// Not a name and eighteen letters.
-    #[error("that is no line of `banister witness`: a name, a space and eighteen letters; type it as it stands there")]
+    #[error(
+        "{}",
+        trs!("that is no line of `banister witness`: a name, a space and eighteen letters; type it as it stands there")
+    )]
     Form,
     /// A letter is wrong.
-    #[error("a letter of that line is wrong; compare it with the one of `banister witness` and type it again")]
+    #[error(
+        "{}",
+        trs!("a letter of that line is wrong; compare it with the one of `banister witness` and type it again")
+    )]
     Check,
 }
 
