@@ -17,6 +17,9 @@ use crate::{
 /// How often it is looked whether a deed has cured the fault: members need a moment to find each other again.
 const LOOKS: u32 = 20;
 
+/// The same for a deed that cures nothing by itself; after a file was mended by hand it may.
+const FEW_LOOKS: u32 = 6;
+
 /// Between two looks.
 const BETWEEN: Duration = Duration::from_millis(700);
 
@@ -46,9 +49,11 @@ impl Trainee {
                 DrillWish::Repair(at) => {
                     let right = this.drill.repairs.get(at).is_some_and(|r| r.right);
                     let refused = this.drill.repair(at, &this.practice).err();
-                    // Whoever mended a file by hand and restarts now is right, too: so it is looked for long, whatever was
-                    // chosen, and a deed that cannot be right is told at once.
-                    let looks = if refused.is_some() { 1 } else { LOOKS };
+                    let looks = match (&refused, right) {
+                        (Some(_), _) => 1,
+                        (None, true) => LOOKS,
+                        (None, false) => FEW_LOOKS,
+                    };
                     let cured = this.cured(&session, &to, looks).await;
                     DrillMsg::Done { repair: Some(at), cured: cured.unwrap_or(right && refused.is_none()), refused }
                 }
