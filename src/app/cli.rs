@@ -72,7 +72,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct PracticeArgs {
     /// The scenario or drill: one of --list, or a scenario file
     #[arg(default_value = "growth")]
@@ -98,6 +98,12 @@ pub(super) struct PracticeArgs {
     /// Points of no return want a second person's yes, by a code of their `banister witness`
     #[arg(long, conflicts_with = "headless")]
     pub two_key: bool,
+    /// Practise the way back: the cluster has grown already, and that is taken back
+    #[arg(long, conflicts_with = "through")]
+    pub undo: bool,
+    /// Stop after this chapter
+    #[arg(long, value_name = "CHAPTER")]
+    pub through: Option<ChapterArg>,
     /// Let time pass faster than the clock
     #[arg(long)]
     pub fast: bool,
@@ -109,9 +115,28 @@ pub(super) struct PracticeArgs {
     pub seed: u64,
 }
 
+impl PracticeArgs {
+    /// The way back of a scenario, as `undo SCENARIO` asks for it.
+    pub(super) fn back(scenario: String, args: &UndoArgs) -> Self {
+        Self {
+            scenario,
+            list: false,
+            headless: args.headless,
+            approve: args.approve,
+            on_failure: OnFailure::Stop,
+            record: None,
+            undo: true,
+            through: None,
+            fast: false,
+            workers: None,
+            seed: 0,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct UndoArgs {
-    /// The cluster file
+    /// The cluster file, or a scenario of `practice --list`
     pub file: PathBuf,
     /// Plain progress lines instead of the wizard; needs no terminal
     #[arg(long)]
@@ -123,7 +148,7 @@ pub(super) struct UndoArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// The cluster file
+    /// The cluster file, or a scenario of `practice --list`
     pub file: PathBuf,
     /// As JSON instead of Markdown
     #[arg(long)]

@@ -110,11 +110,11 @@ fn text_count(n: usize) -> String {
 }
 
 /// The flags decide.
-struct ByFlags {
-    approve: Approve,
-    on_failure: OnFailure,
+pub(super) struct ByFlags {
+    pub approve: Approve,
+    pub on_failure: OnFailure,
     /// Flags are one person.
-    two_keys: bool,
+    pub two_keys: bool,
 }
 
 #[async_trait]

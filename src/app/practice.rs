@@ -1,18 +1,34 @@
 //! `banister practice`: the same walk through a cluster that lives in memory.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+};
 
-use super::{BAD_INPUT, Extras, Task, cli::PracticeArgs, headless::say, history, paths, session::Hosts, walk};
+use tokio::sync::mpsc;
+
+use super::{
+    BAD_INPUT, Extras, Task,
+    cli::{OnFailure, PracticeArgs, ReportArgs},
+    headless::{ByFlags, say},
+    history, paths,
+    session::{Hosts, Session, unheard},
+    walk,
+};
 use crate::{
     cluster::Cluster,
-    engine::report::report,
-    practice::{Options, Practice, Scenario, ScenarioError, build},
+    engine::{Approve, Chapter, event::Outcome, report::report as report_of},
+    practice::{self, Options, Practice, Scenario, ScenarioError},
+    remote::Nobody,
     runbook,
     training::drill::Drill,
 };
 
 /// How much faster than the clock time passes with `--fast`.
 const FAST: u32 = 20;
+
+/// How much faster it passes while nobody looks.
+const OUT_OF_SIGHT: u32 = 1000;
 
 /// Builds the scenario and walks it; the exit code is that of a run.
 pub(super) async fn run(args: &PracticeArgs) -> u8 {
@@ -30,22 +46,40 @@ pub(super) async fn run(args: &PracticeArgs) -> u8 {
         }
     };
     if args.headless {
-        let about = match &drill {
-            Some(drill) => format!("{}: {}", drill.name, drill.story.get().trim()),
-            None => args.scenario.clone(),
+        let (name, about) = match &drill {
+            Some(drill) => (drill.name.clone(), drill.story.get().trim().trim_end_matches(['.', '。']).to_owned()),
+            None => (args.scenario.clone(), Scenario::find(&args.scenario).map(|s| s.about).unwrap_or_default()),
         };
-        say(&[format!("[practice] {about}; every host lives in memory")]);
+        say(&[tr!("[practice] {name}: {about}; every host lives in memory", name = name, about = about)]);
     }
     let cluster = practice.cluster.clone();
+    let grow = Task::Grow { through: args.through.map_or(runbook::LAST_CHAPTER, Chapter::from) };
+    let hosts = Hosts::Practice(practice.clone());
+    let task = if args.undo {
+        say(&[tr!("[practice] growing the cluster first, so that there is something to take back")]);
+        if let Err(why) = grown(&practice, &hosts, grow, speed).await {
+            eprintln!("banister: {}", tr!("the practice cluster could not be grown: {why}", why = why));
+            return Outcome::Failed.code();
+        }
+        Task::TakeBack
+    } else {
+        grow
+    };
     let flags = args.headless.then_some((args.approve, args.on_failure));
-    let task = Task::Grow { through: runbook::LAST_CHAPTER };
     let extras =
         Extras { record: args.record.clone(), guided: args.guided, two_key: args.two_key, drill: drill.map(Arc::new) };
-    let code = walk(&Hosts::Practice(practice), task, flags, extras).await;
+    let code = walk(&hosts, task, flags, extras).await;
     match leave_report(&cluster) {
-        Ok(Some(path)) => say(&[format!("[practice] report {}", path.display())]),
+        Ok(Some(path)) => {
+            let mut lines = vec![tr!("[practice] report {path}", path = path.display())];
+            if code == 0 && task != Task::TakeBack {
+                let again = format!("banister practice {} --undo", args.scenario);
+                lines.push(tr!("[practice] the way back: {command}", command = again));
+            }
+            say(&lines);
+        }
         Ok(None) => {}
-        Err(e) => eprintln!("banister: no report: {e}"),
+        Err(e) => eprintln!("banister: {}", tr!("no report: {why}", why = e)),
     }
     code
 }
@@ -63,7 +97,7 @@ fn laid_out(name: &str, options: Options) -> Result<(Option<Drill>, Practice), S
         },
         other => other,
     })?;
-    Ok((None, build(&scenario, options)?))
+    Ok((None, practice::build(&scenario, options)?))
 }
 
 /// Names the scenarios, then the drills by how hard they are.
@@ -80,14 +114,50 @@ fn list() {
     say(&lines);
 }
 
+/// The program's own scenario that a command's FILE names; a file of that name comes first.
+pub(super) fn named(file: &Path) -> Option<Scenario> {
+    let name = file.to_str().filter(|_| !file.exists())?;
+    Scenario::names().any(|known| known == name).then(|| Scenario::find(name).ok()).flatten()
+}
+
+/// Prints the report of the latest practice of a scenario.
+pub(super) fn report(scenario: &Scenario, args: &ReportArgs) -> u8 {
+    match practice::cluster_of(scenario, Options::default()) {
+        Ok(cluster) => history::print(&Arc::new(cluster), args).code(),
+        Err(e) => {
+            eprintln!("banister: {e}");
+            BAD_INPUT
+        }
+    }
+}
+
+/// Grows the cluster out of sight, with its journal like any run.
+async fn grown(practice: &Practice, hosts: &Hosts, task: Task, speed: u32) -> Result<(), String> {
+    practice.with(|w| w.clock.set_speed(OUT_OF_SIGHT));
+    let session = Session::new(hosts, Arc::new(Nobody), None);
+    let looked = session.look(unheard()).await;
+    if let Some(finding) = Session::blocking(&looked, task).first() {
+        return Err(format!("{}. {}", finding.what, finding.remedy));
+    }
+    let etcd = looked.etcd.clone().ok_or_else(|| "etcd".to_owned())?;
+    let (cx, steps) = session.steps(&looked, &etcd, task).await?;
+    let operator = Arc::new(ByFlags { approve: Approve::All, on_failure: OnFailure::Stop, two_keys: false });
+    let (events, _unread) = mpsc::unbounded_channel();
+    let engine = session.engine(&looked, &cx, operator, events, Arc::new(AtomicBool::new(false)));
+    let (outcome, why) = engine.map_err(|e| e.to_string())?.run(&steps, task.through()).await;
+    practice.with(|w| w.clock.set_speed(speed));
+    if outcome == Outcome::Done { Ok(()) } else { Err(why) }
+}
+
 /// Writes the report of this practice beside its journal; `None` when nothing was begun.
 fn leave_report(cluster: &Arc<Cluster>) -> Result<Option<PathBuf>, String> {
     let lines = history::latest(cluster)?;
     if lines.is_empty() {
         return Ok(None);
     }
-    let report = report(&lines, paths::backups(cluster).display().to_string());
+    let report = report_of(&lines, paths::backups(cluster).display().to_string());
     let path = paths::journals(cluster).join("report.md");
-    std::fs::write(&path, report.markdown()).map_err(|e| format!("{}: {e}; make room", path.display()))?;
+    std::fs::write(&path, report.markdown())
+        .map_err(|e| tr!("{path}: {why}; make room", path = path.display(), why = e))?;
     Ok(Some(path))
 }

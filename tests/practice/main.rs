@@ -6,5 +6,6 @@ mod drills;
 mod faults;
 mod growth;
 mod harness;
+mod kube_growth;
 mod resume;
 mod two_keys;
