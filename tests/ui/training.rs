@@ -147,10 +147,8 @@ fn a_question_before_a_step_fits_the_smallest_terminal() {
 }
 
 fn insta_named(name: &str, model: &Model) {
-    let mut settings = insta::Settings::clone_current();
-    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/ui/training"));
-    settings.set_prepend_module_to_snapshot(false);
-    settings.set_omit_expression(true);
+    let settings = crate::screens::settings();
+    let name = format!("training-{name}");
     settings.bind(|| insta::assert_snapshot!(name, shown(model)));
 }
 
