@@ -4,21 +4,83 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::Extras;
+use super::{Extras, Training};
 use crate::{
     engine::{Approve, Chapter},
     lang::Lang,
+    ui::Theme,
 };
 
 /// A rail to hold on to: grows a hand-built Kubernetes control plane over SSH without losing the cluster.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(version, about, after_help = EXIT_CODES)]
 pub(super) struct Cli {
+    /// Without one: a first screen with the cluster files and unfinished runs there are, and practice
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub looks: Looks,
     /// Language of the screens; else the cluster file's, else the locale's
     #[arg(long, global = true, value_name = "LANG")]
     pub lang: Option<LangArg>,
+}
+
+/// How the wizard looks.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Looks {
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        help = "How many colours; else BANISTER_COLOURS, NO_COLOR, COLORTERM and TERM say"
+    )]
+    pub colours: Option<ColoursArg>,
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHICH",
+        help = "What the terminal's background is; else BANISTER_BACKGROUND and COLORFGBG say"
+    )]
+    pub background: Option<BackgroundArg>,
+}
+
+impl Looks {
+    /// What is asked for here, then what the environment says.
+    pub fn theme(self) -> Theme {
+        let word = |value: Option<clap::builder::PossibleValue>| value.map(|v| v.get_name().to_owned());
+        Theme::detect(|name| {
+            let told = match name {
+                "BANISTER_COLOURS" => word(self.colours.and_then(|c| c.to_possible_value())),
+                "BANISTER_BACKGROUND" => word(self.background.and_then(|b| b.to_possible_value())),
+                _ => None,
+            };
+            told.or_else(|| std::env::var(name).ok())
+        })
+    }
+}
+
+/// What `--colours` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColoursArg {
+    /// None at all
+    None,
+    /// The terminal's own sixteen
+    #[value(name = "16")]
+    Sixteen,
+    /// 256
+    #[value(name = "256")]
+    Indexed,
+    /// All
+    True,
+}
+
+/// What `--background` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum BackgroundArg {
+    /// Light text on dark
+    Dark,
+    /// Dark text on light
+    Light,
 }
 
 /// What `--lang` takes.
@@ -83,6 +145,9 @@ pub(super) struct PracticeArgs {
     /// Ask what will happen before each step, and say why that is so
     #[arg(long, conflicts_with = "headless")]
     pub guided: bool,
+    /// Points of no return want a second person's yes, by a code of their `banister witness`
+    #[arg(long, conflicts_with = "headless")]
+    pub two_key: bool,
     /// Plain progress lines instead of the wizard; needs no terminal
     #[arg(long)]
     pub headless: bool,
@@ -95,9 +160,6 @@ pub(super) struct PracticeArgs {
     /// Record the screen into this new file (asciicast v2; keys are not recorded)
     #[arg(long, value_name = "FILE", conflicts_with = "headless")]
     pub record: Option<PathBuf>,
-    /// Points of no return want a second person's yes, by a code of their `banister witness`
-    #[arg(long, conflicts_with = "headless")]
-    pub two_key: bool,
     /// Practise the way back: the cluster has grown already, and that is taken back
     #[arg(long, conflicts_with = "through")]
     pub undo: bool,
@@ -121,6 +183,8 @@ impl PracticeArgs {
         Self {
             scenario,
             list: false,
+            guided: false,
+            two_key: false,
             headless: args.headless,
             approve: args.approve,
             on_failure: OnFailure::Stop,
@@ -181,8 +245,9 @@ pub(super) struct RunArgs {
 
 impl RunArgs {
     /// What the session at the screen has besides.
-    pub(super) fn extras(&self) -> Extras {
-        Extras { record: self.record.clone(), two_key: self.two_key, ..Extras::default() }
+    pub(super) fn extras(&self, theme: Theme) -> Extras {
+        let training = Training { two_key: self.two_key, ..Training::default() };
+        Extras { record: self.record.clone(), theme, training }
     }
 }
 

@@ -14,6 +14,8 @@ use super::{
 /// Which keys hold: the screen, or the dialog on top of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Context {
+    /// The first screen: what there is to begin with.
+    Welcome,
     /// The connecting screen.
     Connecting,
     /// The survey's result.
@@ -56,7 +58,8 @@ pub enum Context {
 
 impl Context {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
+        Self::Welcome,
         Self::Connecting,
         Self::Survey,
         Self::Wizard,
@@ -86,6 +89,7 @@ impl Context {
     /// Its heading in the help.
     pub const fn title(self) -> &'static str {
         match self {
+            Self::Welcome => "Welcome",
             Self::Connecting => "Connecting",
             Self::Survey => "Survey",
             Self::Wizard => "Wizard",
@@ -143,6 +147,8 @@ pub enum Action {
     Look,
     Skip,
     Read(Panel),
+    Open,
+    TakeBack,
     Start,
     LookAgain,
     Find,

@@ -97,9 +97,11 @@ impl Desk {
                 firewall: FirewallChoice::default(),
                 binaries: BinarySource::default(),
                 packages: PackageChoice::default(),
+                worker_batch: None,
                 set_hostname: true,
                 lifetime_days: None,
                 lang: None,
+                two_key: false,
                 notices: Vec::new(),
             },
             env: Environment {

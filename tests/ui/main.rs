@@ -2,7 +2,9 @@
 
 mod fixtures;
 mod keys;
+mod pictures;
 mod plain;
 mod questions;
 mod screens;
 mod training;
+mod welcome;

@@ -18,9 +18,10 @@ mod palette;
 mod training;
 
 pub use frame::Dialog;
+pub use help::dialog as help;
 
 use super::{
-    keys::{Context, context},
+    keys::{Context, available, below_help, context},
     model::{Ask, Model},
 };
 use ratatui::layout::Rect;
@@ -41,7 +42,7 @@ pub fn top(model: &Model, width: usize) -> Option<Dialog> {
             Ask::Secret { prompt, second, typed, .. } => Some(ask::secret(prompt, *second, typed, width)),
         },
         Context::Palette => model.palette.as_ref().map(|p| palette::dialog(model, p, width)),
-        Context::Help => Some(help::dialog(model, width)),
+        Context::Help => Some(help(below_help(model), |action| available(model, action), width)),
         Context::Predict => model.predicting().map(|p| training::predict(model, p, width)),
         Context::Drill | Context::File | Context::Line => {
             model.drill_page().map(|(run, page)| training::drill(model, run, page, width))
