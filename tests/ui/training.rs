@@ -188,7 +188,7 @@ fn named_repaired_and_debriefed() {
     choose(&mut model, "name the fault");
     choose(&mut model, "listens for its peers at 2378");
     assert!(shown(&model).contains("Right, that is the fault"));
-    choose(&mut model, "repair it");
+    choose(&mut model, "2  repair it");
     insta_named("drill-repair", &model);
     let wish = choose(&mut model, "Restart etcd on master01 and master03");
     let [Effect::Drill(DrillWish::Repair(wrong))] = wish[..] else { panic!("{wish:?}") };
@@ -197,7 +197,7 @@ fn named_repaired_and_debriefed() {
     let done = |repair, cured| Msg::Drill(DrillMsg::Done { repair: Some(repair), refused: None, cured });
     feed(&mut model, [done(wrong, false)]);
     assert!(shown(&model).contains("the fault is still there"));
-    choose(&mut model, "repair it");
+    choose(&mut model, "2  repair it");
     let wish = choose(&mut model, "Write 2380");
     let [Effect::Drill(DrillWish::Repair(right))] = wish[..] else { panic!("{wish:?}") };
     feed(&mut model, [Msg::Tick(now(61_000)), done(right, true)]);
@@ -205,7 +205,7 @@ fn named_repaired_and_debriefed() {
     assert!(shown(&model).contains("Cured: 70 points"));
     feed(&mut model, [Msg::Tick(now(90_000))]);
     assert!(shown(&model).contains("Cured: 70 points"), "the time stands still");
-    assert_eq!(model.farewell().as_deref(), Some("Drill typo-2378: cured in 60 s, 70 points (0 hints, 2 wrong tries)"));
+    assert_eq!(model.farewell().as_deref(), Some("Drill typo-2378: cured in 1 min 01 s, 70 points (0 hints, 2 wrong tries)"));
     update(&mut model, key(KeyCode::Esc));
     assert!(shown(&model).contains("BLOCKED"), "on with the growth, findings and all");
 }
@@ -219,7 +219,7 @@ fn twice_wrong_and_it_is_told() {
     }
     let told = shown(&model);
     assert!(told.contains("It is this: etcd on master03 does not run"), "{told}");
-    choose(&mut model, "repair it");
+    choose(&mut model, "2  repair it");
     assert!(shown(&model).contains("What is to be done?"));
 }
 
