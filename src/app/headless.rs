@@ -55,7 +55,8 @@ pub(super) async fn run(hosts: &Hosts, task: Task, approve: Option<ApproveArg>, 
     };
     let (events, arriving) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
-    let operator = Arc::new(ByFlags { approve: approve.map_or(Approve::Nothing, Into::into), on_failure });
+    let approve = approve.map_or(Approve::Nothing, Into::into);
+    let operator = Arc::new(ByFlags { approve, on_failure, two_keys: hosts.cluster().two_key });
     let mut engine = match session.engine(&looked, &cx, operator, events, stop.clone()) {
         Ok(engine) => engine,
         Err(e) => {
@@ -112,6 +113,8 @@ fn text_count(n: usize) -> String {
 pub(super) struct ByFlags {
     pub approve: Approve,
     pub on_failure: OnFailure,
+    /// Flags are one person.
+    pub two_keys: bool,
 }
 
 #[async_trait]
@@ -129,6 +132,10 @@ impl Operator for ByFlags {
                 Decision::Stop
             }
         }
+    }
+
+    fn two_keys(&self) -> bool {
+        self.two_keys
     }
 
     async fn failed(&self, failure: Failure) -> Choice {

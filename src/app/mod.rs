@@ -6,6 +6,7 @@ use clap::Parser;
 
 mod cli;
 mod clipboard;
+mod drill;
 mod headless;
 mod history;
 mod input;
@@ -17,7 +18,9 @@ mod replay;
 mod screen;
 mod session;
 mod tty;
+mod two_keys;
 mod welcome;
+mod witness;
 mod wizard;
 
 use cli::{ApproveArg, Cli, Command, OnFailure, PracticeArgs};
@@ -29,6 +32,7 @@ use crate::{
     engine::Chapter,
     lang::{self, Lang},
     runbook,
+    training::drill::Drill,
     ui::Theme,
 };
 
@@ -62,6 +66,7 @@ async fn dispatch(cli: Cli) -> u8 {
     let file = match &command {
         Command::Practice(args) => return practice::run(args, theme).await,
         Command::Replay(args) => return replay::run(args).await,
+        Command::Witness(args) => return witness::run(args),
         Command::Run(args) => &args.file,
         Command::Plan { file, .. } | Command::Survey { file } => file,
         Command::Undo(args) => &args.file,
@@ -101,7 +106,7 @@ async fn dispatch(cli: Cli) -> u8 {
             plan::plan(&Hosts::Real(cluster), through.map_or(runbook::LAST_CHAPTER, Chapter::from)).await.code()
         }
         // Answered above: they have no cluster file.
-        Command::Practice(_) | Command::Replay(_) => BAD_INPUT,
+        Command::Practice(_) | Command::Replay(_) | Command::Witness(_) => BAD_INPUT,
         Command::Survey { .. } => plan::survey(&Hosts::Real(cluster)).await.code(),
     }
 }
@@ -122,6 +127,19 @@ struct Extras {
     record: Option<PathBuf>,
     /// What the terminal can show.
     theme: Theme,
+    /// What is trained, and by how many.
+    training: Training,
+}
+
+/// What is trained, and whether a second person is there.
+#[derive(Debug, Default)]
+struct Training {
+    /// Whether points of no return want a second person's yes.
+    two_key: bool,
+    /// Whether questions are asked before the steps.
+    guided: bool,
+    /// An accident to find.
+    drill: Option<Arc<Drill>>,
 }
 
 /// Walks steps: with plain lines when there are flags for that, else in the wizard.

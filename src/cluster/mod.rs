@@ -357,6 +357,8 @@ pub struct Cluster {
     pub lifetime_days: Option<u32>,
     /// Language of the screens; `None` takes that of the locale.
     pub lang: Option<Lang>,
+    /// Points of no return want a second person's yes. Default false.
+    pub two_key: bool,
     /// Remarks made while checking.
     pub notices: Vec<Notice>,
 }

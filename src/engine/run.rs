@@ -181,6 +181,16 @@ impl Engine {
         self.state(&id, StepState::Asking);
         self.send(Event::Asking(request.clone()));
         let confirmed = match self.operator.confirm(request).await {
+            Decision::Go(confirmed)
+                if plan.risk == Risk::Irreversible && self.operator.two_keys() && confirmed.second().is_none() =>
+            {
+                let why = tr!(
+                    "{step} wants a second person's yes: walk it in the wizard, with --two-key",
+                    step = confirmed.step()
+                );
+                self.send(Event::Note(why));
+                return Ok(Some(Ended::Stopped));
+            }
             Decision::Go(confirmed) if *confirmed.step() == id => confirmed,
             Decision::Go(_) | Decision::Stop => return Ok(Some(Ended::Stopped)),
         };
@@ -204,13 +214,16 @@ impl Engine {
         self.journal.write(Record::Intent {
             step: name.clone(),
             risk: plan.risk,
-            confirmed_by: confirmed.by().to_owned(),
+            confirmed_by: confirmed.by_all(),
             acts: plan.view.acts.iter().map(Shown::line).collect(),
             undo: plan.undo.clone(),
             changes: changes(&plan.view),
         })?;
         *undo = plan.undo;
         self.send(Event::Confirmed(id.clone(), confirmed.by()));
+        if let Some(second) = confirmed.second() {
+            self.send(Event::Note(tr!("{step}: second key turned by {name}", step = id, name = second)));
+        }
         self.state(&id, StepState::Running);
         for (index, act) in plan.acts.iter().enumerate() {
             let doing = plan.view.acts.get(index).map(|a| a.title.clone()).unwrap_or_default();

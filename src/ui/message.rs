@@ -102,7 +102,11 @@ pub enum Msg {
         id: u64,
         /// What is asked, as the host or the key file puts it.
         prompt: String,
+        /// Whether a second person is asked, not a login.
+        second: bool,
     },
+    /// What came of a wish about the drill.
+    Drill(DrillMsg),
     /// SIGHUP or SIGTERM: finish what runs, then leave; nobody is asked.
     Terminate,
     /// A part of the program itself broke (a panicking task): a bug, shown as such.
@@ -157,6 +161,45 @@ pub enum Effect {
     },
     /// Put text into the clipboard (OSC 52).
     Copy(String),
+    /// Do something about the drill. Answered by [`Msg::Drill`].
+    Drill(DrillWish),
+}
+
+/// What a trainee wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DrillWish {
+    /// One of the drill's repairs, by its place in the data.
+    Repair(usize),
+    /// One of its files, to look at.
+    Open(usize),
+    /// One of its files with another text.
+    Save {
+        /// Which.
+        file: usize,
+        /// All of it.
+        text: String,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DrillMsg {
+    /// A file's text, or why there is none.
+    File {
+        /// Which.
+        at: usize,
+        /// Its text.
+        text: Result<String, String>,
+    },
+    /// A repair was done, or a file saved (`None`).
+    Done {
+        /// Which repair.
+        repair: Option<usize>,
+        /// The words of whoever refused it.
+        refused: Option<String>,
+        /// Whether nothing is left of the fault.
+        cured: bool,
+    },
 }
 
 /// A secret as typed: no `Display`, a redacted `Debug`, wiped when dropped.

@@ -12,6 +12,7 @@ use super::{
     keys::{self, Context},
     message::{Answer, ConnectState, Effect, Msg},
     model::{Ask, End, Model, Phase},
+    training,
 };
 use crate::{engine::confirm::Choice, remote::clean};
 
@@ -76,9 +77,14 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             model.asks.push_back(Ask::HostKey { id, host, address, key_type, fingerprint });
             Vec::new()
         }
-        Msg::AskSecret { id, prompt } => {
-            let ask = Ask::Secret { id, prompt: clean::text(&prompt), typed: super::message::Secret::default() };
+        Msg::AskSecret { id, prompt, second } => {
+            let prompt = clean::text(&prompt);
+            let ask = Ask::Secret { id, prompt, second, typed: super::message::Secret::default() };
             model.asks.push_back(ask);
+            Vec::new()
+        }
+        Msg::Drill(msg) => {
+            training::told(model, msg);
             Vec::new()
         }
         Msg::Terminate => terminate(model),

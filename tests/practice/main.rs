@@ -2,9 +2,11 @@
 
 #![cfg(test)]
 
+mod drills;
 mod faults;
 mod growth;
 mod harness;
 mod kube_growth;
 mod resume;
+mod two_keys;
 mod watch;

@@ -8,3 +8,4 @@ mod ends;
 mod practice;
 mod screens;
 mod terminal;
+mod training;

@@ -152,6 +152,7 @@ pub fn cluster() -> Cluster {
         set_hostname: true,
         lifetime_days: None,
         lang: None,
+        two_key: false,
         notices: vec![Notice {
             line: Some(12),
             text: "node01 is listed as a worker and will not be touched in chapters 1 and 2".into(),
@@ -584,7 +585,7 @@ fn connecting_scene(name: &str, m: &mut Model) {
         "connecting-secret" => feed(
             m,
             [
-                Msg::AskSecret { id: 2, prompt: "Passphrase for /home/ops/.ssh/id_ed25519".into() },
+                Msg::AskSecret { id: 2, prompt: "Passphrase for /home/ops/.ssh/id_ed25519".into(), second: false },
                 ch('s'),
                 ch('3'),
                 ch('c'),

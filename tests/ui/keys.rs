@@ -19,6 +19,10 @@ const SIZE: (u16, u16) = (80, 24);
 
 /// A model in which the keys of a context hold, and in which each of them has something to do.
 fn model(context: Context, action: Action) -> Model {
+    if let Some(mut model) = crate::training::at(context, action) {
+        feed(&mut model, [Msg::Tick(now(70_000))]);
+        return model;
+    }
     let name = match (context, action) {
         (Context::Welcome, _) => unreachable!("a model of its own: welcome.rs"),
         (Context::Connecting, _) => "connecting-failed",
@@ -43,6 +47,7 @@ fn model(context: Context, action: Action) -> Model {
         (Context::QuitHard, _) => "quit-stopping",
         (Context::Help, _) => "help",
         (Context::Palette, _) => "live-palette",
+        (Context::Predict | Context::Drill | Context::File | Context::Line, _) => unreachable!("see training"),
     };
     let mut model = scene(name, SIZE, Theme::default());
     let m = &mut model;
@@ -120,7 +125,9 @@ fn expected(context: Context, action: Action) -> Vec<Effect> {
         (Action::Start, _) => vec![Effect::Start],
         (Action::LookAgain, _) => vec![Effect::LookAgain],
         (Action::Submit, Context::QuitHard)
-        | (Action::Quit, Context::Connecting | Context::Survey | Context::Finished) => vec![Effect::Quit],
+        | (Action::Quit, Context::Connecting | Context::Survey | Context::Finished | Context::Drill | Context::File) => {
+            vec![Effect::Quit]
+        }
         (Action::Quit, Context::HostKey) => vec![Effect::AcceptHostKey { id: 1, yes: false }, Effect::Quit],
         (Action::Quit, Context::Secret) => vec![Effect::Secret { id: 2, secret: None }, Effect::Quit],
         _ => Vec::new(),
@@ -148,6 +155,9 @@ fn every_key_of_the_table_does_something_in_every_context_it_holds_in() {
                             matches!(effects.as_slice(), [Effect::Copy(c)] if c.contains("systemctl enable --now etcd")),
                             "{label}: {effects:?}"
                         );
+                    }
+                    (Action::Submit, Context::Line) | (Action::DropLine, _) => {
+                        assert!(matches!(effects.as_slice(), [Effect::Drill(_)]), "{label}: {effects:?}");
                     }
                     (Action::Submit, Context::Secret) => {
                         assert!(matches!(effects.as_slice(), [Effect::Secret { id: 2, secret: Some(_) }]), "{label}");

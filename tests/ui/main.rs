@@ -7,4 +7,5 @@ mod pictures;
 mod plain;
 mod questions;
 mod screens;
+mod training;
 mod welcome;

@@ -11,7 +11,7 @@ use super::{
 use crate::cluster::{Cluster, Role, SshSettings};
 
 /// The keys at the top of the file.
-pub(super) const TOP: [&str; 14] = [
+pub(super) const TOP: [&str; 15] = [
     "cluster",
     "domain",
     "ssh",
@@ -26,6 +26,7 @@ pub(super) const TOP: [&str; 14] = [
     "worker_batch",
     "certificates",
     "lang",
+    "two_key",
 ];
 
 /// Reads the whole file. `None` when a required part could not be read; every reason is in `problems`, and a `Some` is
@@ -60,6 +61,7 @@ pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &
     let lifetime = layout::lifetime(&mut reader, certificates_block);
 
     let lang = fields.checked(&mut reader, "lang", check::lang);
+    let two_key = fields.checked(&mut reader, "two_key", check::boolean);
 
     let all: Vec<_> = masters.iter().chain(&join).chain(&workers).collect();
     cross::duplicates(reader.problems, &all, &ssh);
@@ -91,6 +93,7 @@ pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &
         set_hostname: set_hostname.is_none_or(|s| s.value),
         lifetime_days: lifetime.map(|s| s.value),
         lang: lang.map(|s| s.value),
+        two_key: two_key.is_some_and(|s| s.value),
         notices,
     })
 }

@@ -61,7 +61,7 @@ pub fn host_key(
 }
 
 /// A passphrase, password or one-time code.
-pub fn secret(prompt: &str, typed: &Secret, width: usize) -> Dialog {
+pub fn secret(prompt: &str, second: bool, typed: &Secret, width: usize) -> Dialog {
     let mut body = prose(prompt, 0, width, Tone::Plain);
     body.push(Line::default());
     body.push(Line::from(vec![
@@ -74,5 +74,6 @@ pub fn secret(prompt: &str, typed: &Secret, width: usize) -> Dialog {
         span("Esc", Tone::Key),
         span(" give none   kept in memory only, never written down", Tone::Dim),
     ]);
-    Dialog { title: line(" Asked while logging in ", Tone::Strong), body, foot: vec![foot], width, ..Dialog::default() }
+    let title = if second { tr!(" Two keys ") } else { " Asked while logging in ".to_owned() };
+    Dialog { title: line(title, Tone::Strong), body, foot: vec![foot], width, ..Dialog::default() }
 }

@@ -19,10 +19,23 @@ const PAGES: &[Context] = &[
     C::ConfirmTyped,
     C::Undo,
     C::Help,
+    C::Drill,
+    C::File,
 ];
-const TYPED: &[Context] = &[C::ConfirmTyped, C::Secret, C::QuitHard, C::Prompt, C::Palette];
-const PRESSED: &[Context] =
-    &[C::Welcome, C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::Help];
+const TYPED: &[Context] = &[C::ConfirmTyped, C::Secret, C::QuitHard, C::Prompt, C::Palette, C::Line];
+const PRESSED: &[Context] = &[
+    C::Welcome,
+    C::Connecting,
+    C::Survey,
+    C::Wizard,
+    C::Failed,
+    C::Finished,
+    C::Confirm,
+    C::Undo,
+    C::Help,
+    C::Drill,
+    C::File,
+];
 
 const fn bind(
     keys: &'static [Key],
@@ -36,6 +49,28 @@ const fn bind(
 
 /// The table. The footer shows what fits, in this order.
 pub const TABLE: &[Binding] = &[
+    bind(&[ch('1')], Action::Choose(0), &[C::Predict, C::Drill], "", "Choose number 1"),
+    bind(&[ch('2')], Action::Choose(1), &[C::Predict, C::Drill], "", "Choose number 2"),
+    bind(&[ch('3')], Action::Choose(2), &[C::Predict, C::Drill], "", "Choose number 3"),
+    bind(&[ch('4')], Action::Choose(3), &[C::Predict, C::Drill], "", "Choose number 4"),
+    bind(&[ch('5')], Action::Choose(4), &[C::Drill], "", "Choose number 5"),
+    bind(
+        &[key(KeyCode::Enter), ch(' ')],
+        Action::GoOn,
+        &[C::Predict],
+        "on to the step",
+        "On to the step, once the question is answered",
+    ),
+    bind(&[key(KeyCode::Esc)], Action::No, &[C::Predict], "leave it out", "Leave the question out; it is not counted"),
+    bind(&[ch('D')], Action::Drill, SCREENS, "drill", "The drill: name the fault, repair it, a hint"),
+    bind(&[key(KeyCode::Esc), ch('D')], Action::No, &[C::Drill], "back", "Back to the panels, or to the page before"),
+    bind(&[key(KeyCode::Enter), ch('e')], Action::EditLine, &[C::File], "change the line", "Change the selected line"),
+    bind(&[ch('d')], Action::DropLine, &[C::File], "delete it", "Delete the selected line"),
+    bind(&[key(KeyCode::Esc)], Action::No, &[C::File], "back", "Back to the list of files"),
+    bind(&[key(KeyCode::Enter)], Action::Submit, &[C::Line], "save this line", "Save the line on the host"),
+    bind(&[key(KeyCode::Esc)], Action::No, &[C::Line], "leave it as it was", "Leave the line as it was"),
+    bind(&[key(KeyCode::Left)], Action::Left, &[C::Line], "", "Cursor left"),
+    bind(&[key(KeyCode::Right)], Action::Right, &[C::Line], "", "Cursor right"),
     bind(&[ch('y')], Action::Yes, &[C::Confirm], "yes, run it", "Yes: run this step"),
     bind(&[ch('y')], Action::Yes, &[C::Undo], "yes, take it back", "Yes: take the step back as shown"),
     bind(&[ch('y')], Action::Yes, &[C::HostKey], "yes, it is this key", "Yes: this is the host's key; remember it"),
@@ -233,17 +268,29 @@ pub const TABLE: &[Binding] = &[
     bind(
         &[ch('q'), ctrl('c')],
         Action::Quit,
-        &[C::Welcome, C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::HostKey],
+        &[
+            C::Welcome,
+            C::Connecting,
+            C::Survey,
+            C::Wizard,
+            C::Failed,
+            C::Finished,
+            C::Confirm,
+            C::Undo,
+            C::HostKey,
+            C::Predict,
+            C::Drill,
+        ],
         "leave",
         "Leave; asks while something runs or waits",
     ),
     bind(
         &[ctrl('c')],
         Action::Quit,
-        &[C::ConfirmTyped, C::Secret, C::Help],
+        &[C::ConfirmTyped, C::Secret, C::Help, C::File],
         "",
         "Leave; asks while something runs or waits",
     ),
     bind(&[ctrl('c')], Action::No, &[C::Quit, C::QuitHard], "", "Don't leave"),
-    bind(&[ctrl('c')], Action::No, &[C::Prompt, C::Palette], "", "Back to what was before"),
+    bind(&[ctrl('c')], Action::No, &[C::Prompt, C::Palette, C::Line], "", "Back to what was before"),
 ];

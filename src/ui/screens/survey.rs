@@ -19,7 +19,15 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let Some(observed) = &model.observed else { return vec![line(" looking", Tone::Dim)] };
     let mut lines = vec![Line::default()];
     lines.extend(verdict(model, observed, width));
-    lines.extend(findings(&observed.findings, width));
+    if model.holds_back() && !observed.findings.is_empty() {
+        lines.push(Line::default());
+        let words = tr!(
+            "A drill: what the survey found is held back. v shows the panels and the journals of the hosts; D opens the drill."
+        );
+        lines.extend(prose(&words, 0, width, Tone::Strong));
+    } else {
+        lines.extend(findings(&observed.findings, width));
+    }
     heading(&mut lines, "Hosts");
     lines.push(line(host_row(["", "host", "role", "clock", "etcd", "system"]), Tone::Dim));
     for host in &observed.hosts {

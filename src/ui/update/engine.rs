@@ -19,7 +19,7 @@ use crate::{
         message::{Answer, Effect},
         model::{Asking, End, Model, Phase, Section},
         steps::{ActState, StepRow},
-        text,
+        text, training,
     },
 };
 
@@ -139,6 +139,7 @@ fn asking(model: &mut Model, request: ConfirmRequest) -> Vec<Effect> {
     model.asking = Some(Asking { request, hidden: false, typed: String::new(), section: Section::About });
     enter(model, Phase::Wizard);
     select_current(model);
+    training::pose(model);
     Vec::new()
 }
 

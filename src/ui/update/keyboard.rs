@@ -9,7 +9,7 @@ use crate::{
         keys::{self, Action, Context},
         message::{Answer, Effect},
         model::{Ask, Model, Panel, Phase, Place, PromptKind, Quit, Section},
-        view,
+        training, view,
     },
 };
 
@@ -43,6 +43,10 @@ fn unbound(model: &mut Model, context: Context, event: &KeyEvent) -> Vec<Effect>
         _ => return Vec::new(),
     };
     if !context.types() {
+        return Vec::new();
+    }
+    if context == Context::Line {
+        training::type_char(model, typed);
         return Vec::new();
     }
     if let Some(Ask::Secret { typed: secret, .. }) = model.asks.front_mut().filter(|_| context == Context::Secret) {
@@ -97,6 +101,24 @@ pub fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
 }
 
 fn act(model: &mut Model, context: Context, action: Action, repeated: bool) -> Vec<Effect> {
+    let scrolls =
+        matches!(action, Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::Top | Action::Bottom);
+    match (context, action) {
+        // Leaving is leaving, wherever one is.
+        (_, Action::Quit | Action::Help) => {}
+        (Context::File, _) if scrolls => {
+            training::select_line(model, action);
+            return Vec::new();
+        }
+        (Context::Predict, _) if !scrolls => {
+            training::predict(model, action);
+            return Vec::new();
+        }
+        (Context::Drill | Context::File, _) if !scrolls => return training::act(model, action),
+        (Context::Line, _) => return training::line(model, action),
+        (_, Action::Drill) => return training::act(model, action),
+        _ => {}
+    }
     match action {
         Action::Yes => return yes(model, context, repeated),
         Action::No => return no(model, context),
@@ -395,7 +417,7 @@ fn scroll(model: &mut Model, context: Context, action: Action) {
     let limit = total.saturating_sub(height);
     let at = match context {
         Context::Help => &mut model.scroll.help,
-        Context::Confirm | Context::ConfirmTyped | Context::Undo => &mut model.scroll.dialog,
+        Context::Confirm | Context::ConfirmTyped | Context::Undo | Context::Drill => &mut model.scroll.dialog,
         Context::Wizard if model.focus == Panel::Etcd => &mut model.scroll.etcd,
         Context::Wizard if model.focus == Panel::Certs => &mut model.scroll.certs,
         Context::Wizard if model.focus == Panel::Masters => &mut model.scroll.masters,
