@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
-    Task,
-    cli::{ApproveArg, OnFailure},
+    Flags, Task,
+    cli::OnFailure,
     session::{Hosts, Looked, Session, unheard},
     tty::Tty,
 };
@@ -30,7 +30,7 @@ use crate::{
         confirm::{Choice, ConfirmRequest, Decision, Failure},
         event::Outcome,
     },
-    remote::{Asker, Nobody, ssh::ConnectState},
+    remote::{Asker, Nobody, lock::Lock, ssh::ConnectState},
     ui::plain::{self, Plain},
 };
 
@@ -38,7 +38,7 @@ use crate::{
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Walks the runbook with plain lines on standard output.
-pub(super) async fn run(hosts: &Hosts, task: Task, approve: Option<ApproveArg>, on_failure: OnFailure) -> Outcome {
+pub(super) async fn run(hosts: &Hosts, task: Task, flags: Flags) -> Outcome {
     let (session, looked) = look(hosts).await;
     say(&plain::survey(&looked.observed));
     let blocking = Session::blocking(&looked, task);
@@ -55,7 +55,7 @@ pub(super) async fn run(hosts: &Hosts, task: Task, approve: Option<ApproveArg>, 
     };
     let (events, arriving) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
-    let operator = Arc::new(ByFlags { approve: approve.map_or(Approve::Nothing, Into::into), on_failure });
+    let operator = Arc::new(ByFlags(flags));
     let mut engine = match session.engine(&looked, &cx, operator, events, stop.clone()) {
         Ok(engine) => engine,
         Err(e) => {
@@ -109,15 +109,12 @@ fn text_count(n: usize) -> String {
 }
 
 /// The flags decide.
-struct ByFlags {
-    approve: Approve,
-    on_failure: OnFailure,
-}
+struct ByFlags(Flags);
 
 #[async_trait]
 impl Operator for ByFlags {
     async fn confirm(&self, request: ConfirmRequest) -> Decision {
-        match Confirmed::by_flag(self.approve, &request.step, request.risk) {
+        match Confirmed::by_flag(self.0.approve.map_or(Approve::Nothing, Into::into), &request.step, request.risk) {
             Some(confirmed) => Decision::Go(confirmed),
             None => {
                 let need = if request.risk == crate::engine::Risk::Irreversible {
@@ -132,10 +129,14 @@ impl Operator for ByFlags {
     }
 
     async fn failed(&self, failure: Failure) -> Choice {
-        match (self.on_failure, failure.undo) {
+        match (self.0.on_failure, failure.undo) {
             (OnFailure::Undo, Some(_)) => Choice::Undo,
             _ => Choice::Stop,
         }
+    }
+
+    async fn take_over(&self, _: Lock) -> bool {
+        self.0.take_over
     }
 }
 

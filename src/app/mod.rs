@@ -65,10 +65,12 @@ async fn dispatch(cli: Cli) -> u8 {
     match cli.command {
         Command::Run(args) => {
             let task = Task::Grow { through: args.through.map_or(runbook::LAST_CHAPTER, Chapter::from) };
-            walk(&Hosts::Real(cluster), task, args.headless.then_some((args.approve, args.on_failure))).await
+            let flags = Flags { approve: args.approve, on_failure: args.on_failure, take_over: args.take_over };
+            walk(&Hosts::Real(cluster), task, args.headless.then_some(flags)).await
         }
         Command::Undo(args) => {
-            walk(&Hosts::Real(cluster), Task::TakeBack, args.headless.then_some((args.approve, OnFailure::Stop))).await
+            let flags = Flags { approve: args.approve, on_failure: OnFailure::Stop, take_over: args.take_over };
+            walk(&Hosts::Real(cluster), Task::TakeBack, args.headless.then_some(flags)).await
         }
         Command::Report(args) => history::print(&cluster, &args).code(),
         Command::Plan { through, .. } => {
@@ -89,10 +91,18 @@ enum Task {
     TakeBack,
 }
 
+/// What a headless run has instead of a person.
+#[derive(Debug, Clone, Copy)]
+struct Flags {
+    approve: Option<ApproveArg>,
+    on_failure: OnFailure,
+    take_over: bool,
+}
+
 /// Walks steps: with plain lines when there are flags for that, else in the wizard.
-async fn walk(hosts: &Hosts, task: Task, flags: Option<(Option<ApproveArg>, OnFailure)>) -> u8 {
+async fn walk(hosts: &Hosts, task: Task, flags: Option<Flags>) -> u8 {
     match flags {
-        Some((approve, on_failure)) => headless::run(hosts, task, approve, on_failure).await.code(),
+        Some(flags) => headless::run(hosts, task, flags).await.code(),
         None => wizard::run(hosts, task).await,
     }
 }

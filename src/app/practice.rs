@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{BAD_INPUT, Task, cli::PracticeArgs, headless::say, history, paths, session::Hosts, walk};
+use super::{BAD_INPUT, Flags, Task, cli::PracticeArgs, headless::say, history, paths, session::Hosts, walk};
 use crate::{
     cluster::Cluster,
     engine::report::report,
@@ -36,7 +36,7 @@ pub(super) async fn run(args: &PracticeArgs) -> u8 {
         say(&[format!("[practice] {}: {}; every host lives in memory", scenario.name, scenario.about)]);
     }
     let cluster = practice.cluster.clone();
-    let flags = args.headless.then_some((args.approve, args.on_failure));
+    let flags = args.headless.then_some(Flags { approve: args.approve, on_failure: args.on_failure, take_over: false });
     let task = Task::Grow { through: runbook::LAST_CHAPTER };
     let code = walk(&Hosts::Practice(practice), task, flags).await;
     match leave_report(&cluster) {

@@ -36,7 +36,7 @@ use crate::{
         confirm::{Choice, ConfirmRequest, Decision, Failure},
         event::{Event, Outcome, StepState},
     },
-    remote::{Asker, etcd::EtcdApi, ssh},
+    remote::{Asker, etcd::EtcdApi, lock::Lock, ssh},
     runbook::texts,
     survey::{Observed, Severity},
     ui::{
@@ -94,6 +94,8 @@ enum Inner {
     Failed(oneshot::Sender<Choice>),
     /// A host's key is not known.
     HostKey(u64, oneshot::Sender<bool>),
+    /// Another run's lock may be taken over; the answer goes into the sender.
+    TakeOver(Lock, oneshot::Sender<bool>),
     /// A secret is wanted.
     Secret(u64, oneshot::Sender<Option<SecretString>>),
     /// The run is over.
@@ -110,6 +112,7 @@ struct Wizard {
     looked: Option<Looked>,
     confirm: Option<(ConfirmRequest, oneshot::Sender<Decision>)>,
     failed: Option<oneshot::Sender<Choice>>,
+    take_over: Option<oneshot::Sender<bool>>,
     host_keys: HashMap<u64, oneshot::Sender<bool>>,
     secrets: HashMap<u64, oneshot::Sender<Option<SecretString>>>,
     outcome: Option<Outcome>,
@@ -148,6 +151,7 @@ impl Wizard {
             looked: None,
             confirm: None,
             failed: None,
+            take_over: None,
             host_keys: HashMap::new(),
             secrets: HashMap::new(),
             outcome: None,
@@ -259,6 +263,10 @@ impl Wizard {
             }
             Inner::Confirm(request, reply) => self.confirm = Some((request, reply)),
             Inner::Failed(reply) => self.failed = Some(reply),
+            Inner::TakeOver(lock, reply) => {
+                self.take_over = Some(reply);
+                return self.tell(Msg::AskTakeOver { id: 0, lock });
+            }
             Inner::HostKey(id, reply) => {
                 self.host_keys.insert(id, reply);
             }
@@ -293,6 +301,11 @@ impl Wizard {
             Effect::Quit => return true,
             Effect::AcceptHostKey { id, yes } => {
                 if let Some(reply) = self.host_keys.remove(&id) {
+                    let _ = reply.send(yes);
+                }
+            }
+            Effect::TakeOver { yes, .. } => {
+                if let Some(reply) = self.take_over.take() {
                     let _ = reply.send(yes);
                 }
             }
@@ -458,6 +471,12 @@ impl Operator for AtWizard {
         let (reply, answer) = oneshot::channel();
         let _ = self.to.send(Inner::Failed(reply));
         answer.await.unwrap_or(Choice::Stop)
+    }
+
+    async fn take_over(&self, lock: Lock) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.to.send(Inner::TakeOver(lock, reply));
+        answer.await.unwrap_or(false)
     }
 }
 

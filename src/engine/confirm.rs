@@ -9,7 +9,7 @@ use super::{
     plan::PlanView,
     step::{Risk, StepId},
 };
-use crate::survey::Finding;
+use crate::{remote::lock::Lock, survey::Finding};
 
 /// Up to which risk `--approve` says yes beforehand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,4 +135,8 @@ pub trait Operator: Send + Sync {
 
     /// A step failed.
     async fn failed(&self, failure: Failure) -> Choice;
+
+    /// The lock on the cluster is another run's, and its lease has run out: take it over? Only somebody who knows that
+    /// nobody works on the cluster any more may say yes.
+    async fn take_over(&self, lock: Lock) -> bool;
 }

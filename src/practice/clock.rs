@@ -12,6 +12,7 @@ const UP_BEFORE: Duration = Duration::from_hours(1);
 /// The clock that everything which takes time goes by.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
+    before: Duration,
     began: Instant,
     speed: u32,
 }
@@ -25,12 +26,22 @@ impl Default for Clock {
 impl Clock {
     /// A clock that runs `speed` times as fast as the operator's; 0 counts as 1.
     pub fn new(speed: u32) -> Self {
-        Self { began: Instant::now(), speed: speed.max(1) }
+        Self { before: UP_BEFORE, began: Instant::now(), speed: speed.max(1) }
+    }
+
+    /// A clock that goes on from that moment, from now on.
+    pub fn from(now: Duration, speed: u32) -> Self {
+        Self { before: now, ..Self::new(speed) }
     }
 
     /// Practice time since the cluster was made.
     pub fn now(&self) -> Duration {
-        UP_BEFORE + self.began.elapsed() * self.speed
+        self.before + self.began.elapsed() * self.speed
+    }
+
+    /// How many times as fast as the operator's clock it runs.
+    pub fn speed(&self) -> u32 {
+        self.speed
     }
 
     /// Waits for so much practice time.
@@ -40,6 +51,6 @@ impl Clock {
 }
 
 /// The operator's time of day, in milliseconds since the epoch.
-pub(super) fn epoch_ms() -> i64 {
+pub(crate) fn epoch_ms() -> i64 {
     i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }

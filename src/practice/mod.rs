@@ -20,6 +20,7 @@ pub mod ops;
 mod pki;
 mod remote;
 pub mod scenario;
+pub mod tap;
 pub mod units;
 pub mod world;
 
