@@ -79,7 +79,7 @@ fn ansi(cells: &[ratatui::buffer::Cell]) -> String {
 fn walk(name: &str, theme: Theme) -> Result<(), Box<dyn Error>> {
     let mut said: Vec<Effect> = Vec::new();
     let (tell, panics) = std::sync::mpsc::channel();
-    let (guard, mut screen) = Guard::enter(move |what| drop(tell.send(what)))?;
+    let (guard, mut screen) = Guard::enter(move |what| drop(tell.send(what)), None)?;
     let size = crossterm::terminal::size()?;
     let mut model = fixtures::scene(name, size, theme);
     let start = Instant::now();

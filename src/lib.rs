@@ -13,6 +13,8 @@
 //!
 //! | room | what lives there | may use |
 //! |---|---|---|
+//! | [`lang`] | the language of what the operator reads; `tr!` | nothing |
+//! | [`cast`] | a session's screen as an asciicast file, written and played | remote's cleaning |
 //! | [`cluster`] | what the operator wrote, checked | nothing |
 //! | [`pki`] | SAN sets, reading certificates, re-issuing a leaf; pure | nothing |
 //! | [`remote`] | how a host is reached: operations, the shell they become, SSH, etcd through a tunnel | cluster, pki |
@@ -24,10 +26,17 @@
 //! | [`ui`] | model, message, update, view | the plain data types of the others, never their doing |
 //! | [`app`] | the one place that knows everybody | all |
 //!
+//! Every room may use `lang`, which is left out of the table's last column.
+//!
 //! `engine` defines the contract of a step ([`engine::Step`]) and `runbook` fills it in, so the arrow between these two
 //! points from the runbook to the engine's types: the engine can run any steps and knows none of them.
 
+// First: its macros are used by the rooms below.
+#[macro_use]
+pub mod lang;
+
 pub mod app;
+pub mod cast;
 pub mod cluster;
 pub mod engine;
 pub mod pki;

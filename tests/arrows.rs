@@ -10,6 +10,8 @@ use std::{
 
 /// Which rooms a room may use, besides itself.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("lang", &[]),
+    ("cast", &["remote"]),
     ("cluster", &[]),
     ("pki", &[]),
     ("remote", &["cluster", "pki"]),
@@ -19,8 +21,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("watch", &["remote", "pki", "cluster"]),
     ("practice", &["remote", "pki", "cluster"]),
     ("ui", &["watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
-    ("app", &["ui", "practice", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
+    ("app", &["ui", "cast", "practice", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
 ];
+
+/// Rooms that every room may use.
+const COMMON: &[&str] = &["lang"];
 
 /// What the screens must not touch: the doing of the other rooms, as opposed to their plain data.
 const DOING: &[&str] = &[
@@ -241,7 +246,7 @@ fn wrong(file: &Path, source: &str) -> Vec<Wrong> {
     let judge = |used: Use| {
         let to = used.path.first().cloned().unwrap_or_default();
         let full = used.path.join("::");
-        let why = if to == room {
+        let why = if to == room || COMMON.contains(&to.as_str()) {
             return None;
         } else if !allowed.contains(&to.as_str()) {
             format!(

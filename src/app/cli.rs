@@ -4,7 +4,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::engine::{Approve, Chapter};
+use super::Extras;
+use crate::{
+    engine::{Approve, Chapter},
+    lang::Lang,
+};
 
 /// A rail to hold on to: grows a hand-built Kubernetes control plane over SSH without losing the cluster.
 #[derive(Debug, Parser)]
@@ -12,6 +16,27 @@ use crate::engine::{Approve, Chapter};
 pub(super) struct Cli {
     #[command(subcommand)]
     pub command: Command,
+    /// Language of the screens; else the cluster file's, else the locale's
+    #[arg(long, global = true, value_name = "LANG")]
+    pub lang: Option<LangArg>,
+}
+
+/// What `--lang` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LangArg {
+    /// English
+    En,
+    /// Simplified Chinese
+    Zh,
+}
+
+impl From<LangArg> for Lang {
+    fn from(arg: LangArg) -> Self {
+        match arg {
+            LangArg::En => Self::English,
+            LangArg::Zh => Self::Chinese,
+        }
+    }
 }
 
 const EXIT_CODES: &str =
@@ -38,6 +63,8 @@ pub(super) enum Command {
     },
     /// Take the latest growth back, step by step in reverse
     Undo(UndoArgs),
+    /// Play a recording of a session on this terminal
+    Replay(ReplayArgs),
     /// Say who did what when on which host, and what can still be taken back
     Report(ReportArgs),
 }
@@ -59,6 +86,9 @@ pub(super) struct PracticeArgs {
     /// What to do about a step that fails half way (with --headless)
     #[arg(long, value_name = "WHAT", requires = "headless", default_value = "undo")]
     pub on_failure: OnFailure,
+    /// Record the screen into this new file (asciicast v2; keys are not recorded)
+    #[arg(long, value_name = "FILE", conflicts_with = "headless")]
+    pub record: Option<PathBuf>,
     /// Let time pass faster than the clock
     #[arg(long)]
     pub fast: bool,
@@ -113,6 +143,34 @@ pub(super) struct RunArgs {
     /// Take the lock on the cluster over from a run whose lease has run out (with --headless; the wizard asks)
     #[arg(long, requires = "headless")]
     pub take_over: bool,
+    /// Record the screen into this new file (asciicast v2; keys are not recorded)
+    #[arg(long, value_name = "FILE", conflicts_with = "headless")]
+    pub record: Option<PathBuf>,
+}
+
+impl RunArgs {
+    /// What the session at the screen has besides.
+    pub(super) fn extras(&self) -> Extras {
+        Extras { record: self.record.clone() }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    /// The recording: asciicast v2
+    pub file: PathBuf,
+    /// So many times as fast
+    #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = positive)]
+    pub speed: f64,
+    /// Wait at most so many seconds where nothing happened
+    #[arg(long, value_name = "SECONDS", value_parser = positive)]
+    pub idle_limit: Option<f64>,
+}
+
+/// A number above 0 that makes sense as a factor or as seconds.
+fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "a number, such as 2 or 0.5".to_owned())?;
+    if (0.01..=100_000.0).contains(&number) { Ok(number) } else { Err("between 0.01 and 100000".into()) }
 }
 
 /// What `--on-failure` takes.

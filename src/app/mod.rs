@@ -1,6 +1,6 @@
 //! The one place that knows everybody: the command line, the channels and the select loop.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 
@@ -11,6 +11,7 @@ mod live;
 mod paths;
 mod plan;
 mod practice;
+mod replay;
 mod session;
 mod tty;
 mod wizard;
@@ -21,6 +22,7 @@ use session::Hosts;
 use crate::{
     cluster::{Cluster, file},
     engine::Chapter,
+    lang::{self, Lang},
     runbook,
 };
 
@@ -34,6 +36,7 @@ pub fn main() -> ExitCode {
     }
     // clap exits with 2 on bad usage by itself, which is the documented code.
     let cli = Cli::parse();
+    lang::choose(cli.lang.map_or_else(|| lang::from_locale(|v| std::env::var(v).ok()), Lang::from));
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -50,13 +53,19 @@ pub fn main() -> ExitCode {
 async fn dispatch(cli: Cli) -> u8 {
     let file = match &cli.command {
         Command::Practice(args) => return practice::run(args).await,
+        Command::Replay(args) => return replay::run(args).await,
         Command::Run(args) => &args.file,
         Command::Plan { file, .. } | Command::Survey { file } => file,
         Command::Undo(args) => &args.file,
         Command::Report(args) => &args.file,
     };
     let cluster: Arc<Cluster> = match file::load(file) {
-        Ok(cluster) => Arc::new(cluster),
+        Ok(cluster) => {
+            if let (None, Some(lang)) = (cli.lang, cluster.lang) {
+                lang::choose(lang);
+            }
+            Arc::new(cluster)
+        }
         Err(problems) => {
             eprintln!("{problems}");
             return BAD_INPUT;
@@ -66,18 +75,18 @@ async fn dispatch(cli: Cli) -> u8 {
         Command::Run(args) => {
             let task = Task::Grow { through: args.through.map_or(runbook::LAST_CHAPTER, Chapter::from) };
             let flags = Flags { approve: args.approve, on_failure: args.on_failure, take_over: args.take_over };
-            walk(&Hosts::Real(cluster), task, args.headless.then_some(flags)).await
+            walk(&Hosts::Real(cluster), task, args.headless.then_some(flags), args.extras()).await
         }
         Command::Undo(args) => {
             let flags = Flags { approve: args.approve, on_failure: OnFailure::Stop, take_over: args.take_over };
-            walk(&Hosts::Real(cluster), Task::TakeBack, args.headless.then_some(flags)).await
+            walk(&Hosts::Real(cluster), Task::TakeBack, args.headless.then_some(flags), Extras::default()).await
         }
         Command::Report(args) => history::print(&cluster, &args).code(),
         Command::Plan { through, .. } => {
             plan::plan(&Hosts::Real(cluster), through.map_or(runbook::LAST_CHAPTER, Chapter::from)).await.code()
         }
-        // Answered above: it has no cluster file.
-        Command::Practice(_) => BAD_INPUT,
+        // Answered above: they have no cluster file.
+        Command::Practice(_) | Command::Replay(_) => BAD_INPUT,
         Command::Survey { .. } => plan::survey(&Hosts::Real(cluster)).await.code(),
     }
 }
@@ -99,11 +108,18 @@ struct Flags {
     take_over: bool,
 }
 
+/// What a session at the screen has besides its task.
+#[derive(Debug, Default)]
+struct Extras {
+    /// Where the screen is recorded.
+    record: Option<PathBuf>,
+}
+
 /// Walks steps: with plain lines when there are flags for that, else in the wizard.
-async fn walk(hosts: &Hosts, task: Task, flags: Option<Flags>) -> u8 {
+async fn walk(hosts: &Hosts, task: Task, flags: Option<Flags>, extras: Extras) -> u8 {
     match flags {
         Some(flags) => headless::run(hosts, task, flags).await.code(),
-        None => wizard::run(hosts, task).await,
+        None => wizard::run(hosts, task, extras).await,
     }
 }
 

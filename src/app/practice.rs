@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use super::{BAD_INPUT, Flags, Task, cli::PracticeArgs, headless::say, history, paths, session::Hosts, walk};
+use super::{BAD_INPUT, Extras, Flags, Task, cli::PracticeArgs, headless::say, history, paths, session::Hosts, walk};
 use crate::{
     cluster::Cluster,
     engine::report::report,
@@ -38,7 +38,7 @@ pub(super) async fn run(args: &PracticeArgs) -> u8 {
     let cluster = practice.cluster.clone();
     let flags = args.headless.then_some(Flags { approve: args.approve, on_failure: args.on_failure, take_over: false });
     let task = Task::Grow { through: runbook::LAST_CHAPTER };
-    let code = walk(&Hosts::Practice(practice), task, flags).await;
+    let code = walk(&Hosts::Practice(practice), task, flags, Extras { record: args.record.clone() }).await;
     match leave_report(&cluster) {
         Ok(Some(path)) => say(&[format!("[practice] report {}", path.display())]),
         Ok(None) => {}

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     io::{IsTerminal, Write},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -25,11 +26,12 @@ use tokio::{
 };
 
 use super::{
-    Task,
+    Extras, Task,
     live::{self, Live},
     session::{Hosts, Looked, Session, unheard},
 };
 use crate::{
+    cast::{CastError, Recorder},
     cluster::HostName,
     engine::{
         Confirmed, Operator,
@@ -54,18 +56,28 @@ const TICK: Duration = Duration::from_millis(250);
 const FRAME: Duration = Duration::from_millis(25);
 
 /// Runs the wizard; the exit code.
-pub(super) async fn run(hosts: &Hosts, task: Task) -> u8 {
+pub(super) async fn run(hosts: &Hosts, task: Task, extras: Extras) -> u8 {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         eprintln!(
             "banister: the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all"
         );
         return 2;
     }
+    let recorder = match extras.record.as_deref().map(|path| record(path, hosts)).transpose() {
+        Ok(recorder) => recorder,
+        Err(e) => {
+            eprintln!("banister: {e}");
+            return 2;
+        }
+    };
     let (to_self, inbox) = mpsc::unbounded_channel();
     let panics = to_self.clone();
-    let entered = Guard::enter(move |words| {
-        let _ = panics.send(Inner::Msg(Msg::Fatal(words)));
-    });
+    let entered = Guard::enter(
+        move |words| {
+            let _ = panics.send(Inner::Msg(Msg::Fatal(words)));
+        },
+        recorder.clone().map(|r| Box::new(r) as Box<dyn Write>),
+    );
     let (guard, screen) = match entered {
         Ok(both) => both,
         Err(e) => {
@@ -73,14 +85,24 @@ pub(super) async fn run(hosts: &Hosts, task: Task) -> u8 {
             return 1;
         }
     };
-    let wizard = Wizard::new(hosts, task, to_self, &screen);
+    let mut wizard = Wizard::new(hosts, task, to_self, &screen);
+    wizard.recorder.clone_from(&recorder);
     let (code, farewell) = wizard.run(screen, inbox).await;
     drop(guard);
+    if let Some(Err(why)) = recorder.map(|r| r.end(crossterm::terminal::size().map_or(24, |s| s.1))) {
+        eprintln!("banister: {why}");
+    }
     if let Some(farewell) = farewell {
         // Nobody reads it where the terminal is gone.
         let _ = writeln!(std::io::stdout(), "{farewell}");
     }
     code
+}
+
+/// Begins to record the screen.
+fn record(path: &Path, hosts: &Hosts) -> Result<Recorder, CastError> {
+    let size = crossterm::terminal::size().unwrap_or((80, 24));
+    Recorder::create(path, size, &format!("banister {}", hosts.cluster().name))
 }
 
 /// What comes into the loop from the program's own tasks.
@@ -123,6 +145,8 @@ struct Wizard {
     /// Makes the pollers of masters and ports look at once.
     nudge: [Arc<Notify>; 2],
     hung_up: bool,
+    /// Takes a copy of the screen.
+    recorder: Option<Recorder>,
 }
 
 impl Wizard {
@@ -160,6 +184,7 @@ impl Wizard {
             logs: None,
             nudge: Default::default(),
             hung_up: false,
+            recorder: None,
         }
     }
 
@@ -235,7 +260,12 @@ impl Wizard {
                 self.tell(Msg::Tick(now(self.began))) | self.tell(Msg::Key(key))
             }
             TermEvent::Paste(text) => self.tell(Msg::Paste(text)),
-            TermEvent::Resize(columns, rows) => self.tell(Msg::Resize(columns, rows)),
+            TermEvent::Resize(columns, rows) => {
+                if let Some(recorder) = &self.recorder {
+                    recorder.resized(columns, rows);
+                }
+                self.tell(Msg::Resize(columns, rows))
+            }
             _ => false,
         }
     }

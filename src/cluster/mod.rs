@@ -5,6 +5,8 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
 
+use crate::lang::Lang;
+
 pub mod file;
 
 /// A host's short name as the operator wrote it (`master04`): a valid DNS label, unique in the file.
@@ -351,6 +353,8 @@ pub struct Cluster {
     pub set_hostname: bool,
     /// Lifetime of re-issued certificates in days; `None` keeps that of the certificate in use.
     pub lifetime_days: Option<u32>,
+    /// Language of the screens; `None` takes that of the locale.
+    pub lang: Option<Lang>,
     /// Remarks made while checking.
     pub notices: Vec<Notice>,
 }

@@ -216,9 +216,10 @@ impl Lease {
             }
             // Nobody can have taken it as long as its lease lasts.
             Err(_) if sure.age() < DOUBT => Ok(()),
-            Err(e) => Err(ActError::Lock(format!(
-                "the lock on the cluster could not be renewed in time ({e}); nobody knows whether another run began meanwhile: repair the way to {}, then run again",
-                held.claim.host
+            Err(e) => Err(ActError::Lock(tr!(
+                "the lock on the cluster could not be renewed in time ({e}); nobody knows whether another run began meanwhile: repair the way to {host}, then run again",
+                e = e,
+                host = held.claim.host
             ))),
         }
     }
@@ -234,17 +235,26 @@ impl Lease {
 }
 
 fn refused(host: &HostName, lock: &Lock) -> ActError {
-    let what = if lock.stale() {
-        "its lease has run out: make sure that nobody works on the cluster any more, then take it over (the wizard asks; --take-over says yes beforehand)"
+    ActError::Lock(if lock.stale() {
+        tr!(
+            "another run works on this cluster: {lock} (lock on {host}); its lease has run out: make sure that nobody works on the cluster any more, then take it over (the wizard asks; --take-over says yes beforehand)",
+            lock = lock,
+            host = host
+        )
     } else {
-        "wait until that run is over, or ask whoever it is; a lock that is not renewed any more can be taken over once its lease has run out"
-    };
-    ActError::Lock(format!("another run works on this cluster: {lock} (lock on {host}); {what}"))
+        tr!(
+            "another run works on this cluster: {lock} (lock on {host}); wait until that run is over, or ask whoever it is; a lock that is not renewed any more can be taken over once its lease has run out",
+            lock = lock,
+            host = host
+        )
+    })
 }
 
 fn lost(host: &HostName, lock: &Lock) -> ActError {
-    ActError::Lock(format!(
-        "the lock on the cluster was taken over by another run: {lock} (lock on {host}); nothing more is done here: talk to them before anybody goes on"
+    ActError::Lock(tr!(
+        "the lock on the cluster was taken over by another run: {lock} (lock on {host}); nothing more is done here: talk to them before anybody goes on",
+        lock = lock,
+        host = host
     ))
 }
 

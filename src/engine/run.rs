@@ -96,8 +96,9 @@ impl Engine {
             (Outcome::Done, why)
         });
         if let Err(e) = self.lock.release().await {
-            self.send(Event::Note(format!(
-                "the lock on the cluster was not given back ({e}); it ends by itself with its lease"
+            self.send(Event::Note(tr!(
+                "the lock on the cluster was not given back ({e}); it ends by itself with its lease",
+                e = e
             )));
         }
         // The outcome is known even if its record can't be written; the exit code tells.

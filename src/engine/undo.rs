@@ -219,9 +219,14 @@ fn spare(seen: &Membership, removed: &[&str], hosts: &[HostName]) -> Option<Find
     Some(Finding {
         severity: Severity::Block,
         host: None,
-        what: format!("{healthy} of the {all} voters that would be left are healthy ({} is not)", down.join(", ")),
-        why: "if another one fails while this is taken back, quorum is lost".into(),
-        remedy: format!("repair {} first (look at its journal), then run again", down.join(" and ")),
+        what: tr!(
+            "{healthy} of the {all} voters that would be left are healthy ({down} is not)",
+            healthy = healthy,
+            all = all,
+            down = down.join(", ")
+        ),
+        why: tr!("if another one fails while this is taken back, quorum is lost"),
+        remedy: tr!("repair {member} first (look at its journal), then run again", member = down.join(", ")),
     })
 }
 

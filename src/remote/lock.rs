@@ -51,12 +51,24 @@ impl Lock {
 
 impl fmt::Display for Lock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} (pid {}) since {}", self.holder.who, self.holder.pid, self.since)?;
-        if self.stale() {
-            write!(f, ", not heard of for {} s beyond its lease", -self.left)
+        let (who, pid, since) = (&self.holder.who, self.holder.pid, &self.since);
+        f.write_str(&if self.stale() {
+            tr!(
+                "{who} (pid {pid}) since {since}, not heard of for {seconds} s beyond its lease",
+                who = who,
+                pid = pid,
+                since = since,
+                seconds = -self.left
+            )
         } else {
-            write!(f, ", lease for another {} s unless renewed", self.left)
-        }
+            tr!(
+                "{who} (pid {pid}) since {since}, lease for another {seconds} s unless renewed",
+                who = who,
+                pid = pid,
+                since = since,
+                seconds = self.left
+            )
+        })
     }
 }
 

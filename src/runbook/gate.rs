@@ -92,12 +92,16 @@ fn judge(seen: &Membership, about: About<'_>, joining: &[String], peer_url: impl
             block(
                 format!("etcd has no voter to spare: {}", voters.sentence()),
                 match about {
-                    About::Touch(_) => "if the member that is touched now fails, quorum is lost",
-                    _ => "if another voter fails while this is done, quorum is lost",
+                    About::Touch(_) => trs!("if the member that is touched now fails, quorum is lost"),
+                    _ => trs!("if another voter fails while this is done, quorum is lost"),
                 },
                 match about {
-                    About::Touch(node) => format!("repair {} first, then come back to {}", unhealthy(seen), node.name),
-                    _ => format!("repair {} first (look at its journal), then run again", unhealthy(seen)),
+                    About::Touch(node) => tr!(
+                        "repair {member} first, then come back to {host}",
+                        member = unhealthy(seen),
+                        host = node.name
+                    ),
+                    _ => tr!("repair {member} first (look at its journal), then run again", member = unhealthy(seen)),
                 },
             );
         }

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 use serde::Deserialize;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::{cluster::HostName, engine::plan::UndoCard};
+use crate::{
+    cluster::HostName,
+    engine::plan::UndoCard,
+    lang::{self, Lang},
+};
 
 /// Every kind of step there is a text for, in the order of the runbook.
 pub const KINDS: [&str; 26] = [
@@ -74,14 +78,23 @@ pub struct UndoText {
 type Catalog = BTreeMap<String, StepText>;
 
 /// A catalog that does not parse is one without texts: a test holds that it does, and a run must not end over words.
-static ENGLISH: LazyLock<Catalog> =
-    LazyLock::new(|| serde_yaml::from_str(include_str!("../../assets/steps.en.yaml")).unwrap_or_default());
+static ENGLISH: LazyLock<Catalog> = LazyLock::new(|| read(include_str!("../../assets/steps.en.yaml")));
+
+static CHINESE: LazyLock<Catalog> = LazyLock::new(|| read(include_str!("../../assets/steps.zh.yaml")));
+
+fn read(file: &str) -> Catalog {
+    serde_yaml::from_str(file).unwrap_or_default()
+}
 
 static NO_TEXT: LazyLock<StepText> = LazyLock::new(StepText::default);
 
 /// The words about a kind of step; empty ones for a kind that has none.
 pub fn text(kind: &str) -> &'static StepText {
-    ENGLISH.get(kind).unwrap_or(&NO_TEXT)
+    let catalog = match lang::current() {
+        Lang::English => &ENGLISH,
+        Lang::Chinese => &CHINESE,
+    };
+    catalog.get(kind).or_else(|| ENGLISH.get(kind)).unwrap_or(&NO_TEXT)
 }
 
 /// A step's title with its host's name in it, at most [`TITLE_COLUMNS`] wide; a long name is cut with an ellipsis.

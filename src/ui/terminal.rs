@@ -5,7 +5,7 @@
 //! passed to the callback of [`Guard::enter`], so that it becomes a message on the screen.
 
 use std::{
-    io::{self, Stdout},
+    io::{self, Stdout, Write},
     mem::ManuallyDrop,
     panic::PanicHookInfo,
     sync::atomic::{AtomicBool, Ordering},
@@ -22,7 +22,31 @@ use ratatui::{Terminal, backend::CrosstermBackend};
 
 /// The terminal the wizard draws on. Never dropped: ratatui's own drop complains on standard error when the cursor can't
 /// be shown, and where the terminal has gone away that complaint is a panic. [`Guard`] shows the cursor.
-pub type Screen = ManuallyDrop<Terminal<CrosstermBackend<Stdout>>>;
+pub type Screen = ManuallyDrop<Terminal<CrosstermBackend<Out>>>;
+
+/// Where frames go: to the terminal, and a copy of them to whoever records the session.
+pub struct Out {
+    stdout: Stdout,
+    copy: Option<Box<dyn Write>>,
+}
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.stdout.write(bytes)?;
+        if let Some(copy) = &mut self.copy {
+            // A recording that cannot be written says so itself; the session goes on.
+            let _ = copy.write_all(&bytes[..written]);
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Some(copy) = &mut self.copy {
+            let _ = copy.flush();
+        }
+        self.stdout.flush()
+    }
+}
 
 /// Whether the terminal is ours now.
 static ENTERED: AtomicBool = AtomicBool::new(false);
@@ -38,17 +62,20 @@ impl Guard {
     /// draws, after any other panic hook (color-eyre's) is installed.
     ///
     /// `on_task_panic` gets the words of a panic on any other thread while the screen is up; it should send
-    /// [`super::Msg::Fatal`].
+    /// [`super::Msg::Fatal`]. `copy` gets all that is drawn.
     ///
     /// # Errors
     /// When the terminal refuses; what was changed until then is undone.
-    pub fn enter(on_task_panic: impl Fn(String) + Send + Sync + 'static) -> io::Result<(Self, Screen)> {
+    pub fn enter(
+        on_task_panic: impl Fn(String) + Send + Sync + 'static,
+        copy: Option<Box<dyn Write>>,
+    ) -> io::Result<(Self, Screen)> {
         hook(thread::current().id(), on_task_panic);
         ENTERED.store(true, Ordering::SeqCst);
         let guard = Self { _only_made_by_enter: () };
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste, Hide)?;
-        let screen = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let screen = Terminal::new(CrosstermBackend::new(Out { stdout: io::stdout(), copy }))?;
         Ok((guard, ManuallyDrop::new(screen)))
     }
 }

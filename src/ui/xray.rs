@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::text;
 use crate::{
     cluster::{Cluster, EtcdPair, HostName},
+    lang::{self, Lang},
     remote::clean,
     survey::{CertOnDisk, HostObserved, HostSeen},
 };
@@ -29,8 +30,18 @@ struct Words {
 }
 
 /// A file that does not parse is one without words: a test holds that it does, and a run must not end over words.
-static WORDS: LazyLock<BTreeMap<String, Words>> =
+static ENGLISH: LazyLock<BTreeMap<String, Words>> =
     LazyLock::new(|| serde_yaml::from_str(include_str!("../../assets/xray.en.yaml")).unwrap_or_default());
+
+static CHINESE: LazyLock<BTreeMap<String, Words>> =
+    LazyLock::new(|| serde_yaml::from_str(include_str!("../../assets/xray.zh.yaml")).unwrap_or_default());
+
+fn texts() -> &'static BTreeMap<String, Words> {
+    match lang::current() {
+        Lang::English => &ENGLISH,
+        Lang::Chinese => &CHINESE,
+    }
+}
 
 /// The masters side by side.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -137,7 +148,7 @@ fn signed(seen: &HostSeen) -> Option<String> {
 }
 
 fn words(key: &str) -> Words {
-    WORDS.get(key).cloned().unwrap_or_else(|| Words { label: key.to_owned(), symptom: String::new() })
+    texts().get(key).cloned().unwrap_or_else(|| Words { label: key.to_owned(), symptom: String::new() })
 }
 
 fn row(key: &str, seen: &[Option<&HostSeen>], of: impl Fn(&HostSeen) -> Option<String>) -> Row {
@@ -276,13 +287,14 @@ mod tests {
 
     #[test]
     fn every_row_has_its_words() {
-        let parsed: BTreeMap<String, Words> = serde_yaml::from_str(include_str!("../../assets/xray.en.yaml")).unwrap();
-        assert_eq!(parsed.len(), 13);
-        assert!(parsed.iter().all(|(k, w)| k == "flag" || text::width(&w.label) <= 20 && !w.label.is_empty()));
-        assert!(
-            parsed.iter().all(|(k, w)| k == "ca-key" || w.symptom.ends_with('.') || w.symptom.ends_with('"')),
-            "{parsed:?}"
-        );
+        let files = [include_str!("../../assets/xray.en.yaml"), include_str!("../../assets/xray.zh.yaml")];
+        let [english, chinese] = files.map(|f| serde_yaml::from_str::<BTreeMap<String, Words>>(f).unwrap());
+        assert_eq!(english.len(), 13);
+        assert!(english.keys().eq(chinese.keys()));
+        for (k, w) in english.iter().chain(&chinese) {
+            assert!(k == "flag" || text::width(&w.label) <= 20 && !w.label.is_empty(), "{k}");
+            assert!(k == "ca-key" || w.symptom.ends_with(['.', '"', '。']), "{k}");
+        }
     }
 
     #[test]

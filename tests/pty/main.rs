@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its terminal has failed")]
 
+mod cast;
 mod ends;
 mod screens;
 mod terminal;

@@ -99,6 +99,7 @@ impl Desk {
                 packages: PackageChoice::default(),
                 set_hostname: true,
                 lifetime_days: None,
+                lang: None,
                 notices: Vec::new(),
             },
             env: Environment {

@@ -147,6 +147,7 @@ pub fn cluster() -> Cluster {
         packages: PackageChoice::default(),
         set_hostname: true,
         lifetime_days: None,
+        lang: None,
         notices: vec![Notice {
             line: Some(12),
             text: "node01 is listed as a worker and will not be touched in chapters 1 and 2".into(),

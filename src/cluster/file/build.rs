@@ -11,7 +11,7 @@ use super::{
 use crate::cluster::{Cluster, Role, SshSettings};
 
 /// The keys at the top of the file.
-pub(super) const TOP: [&str; 12] = [
+pub(super) const TOP: [&str; 13] = [
     "cluster",
     "domain",
     "ssh",
@@ -24,6 +24,7 @@ pub(super) const TOP: [&str; 12] = [
     "binaries",
     "packages",
     "certificates",
+    "lang",
 ];
 
 /// Reads the whole file. `None` when a required part could not be read; every reason is in `problems`, and a `Some` is
@@ -56,6 +57,8 @@ pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &
     let certificates_block = fields.take_block("certificates");
     let lifetime = layout::lifetime(&mut reader, certificates_block);
 
+    let lang = fields.checked(&mut reader, "lang", check::lang);
+
     let all: Vec<_> = masters.iter().chain(&join).chain(&workers).collect();
     cross::duplicates(reader.problems, &all, &ssh);
     cross::long_names(reader.problems, &all, domain.as_ref());
@@ -84,6 +87,7 @@ pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &
         packages: packages.map(|s| s.value).unwrap_or_default(),
         set_hostname: set_hostname.is_none_or(|s| s.value),
         lifetime_days: lifetime.map(|s| s.value),
+        lang: lang.map(|s| s.value),
         notices,
     })
 }

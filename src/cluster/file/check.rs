@@ -8,7 +8,10 @@ use std::{
 };
 
 use super::quoted;
-use crate::cluster::{FirewallChoice, HostName, PackageChoice};
+use crate::{
+    cluster::{FirewallChoice, HostName, PackageChoice},
+    lang::Lang,
+};
 
 /// Why a value will not do, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +87,14 @@ pub(super) fn cluster_name(text: &str) -> Checked<String> {
         "which cannot be part of a file name",
         "use at most 63 letters, digits, dots, hyphens and underscores, a letter or digit first",
     )
+}
+
+/// The language of the screens.
+pub(super) fn lang(text: &str) -> Checked<Lang> {
+    match Lang::from_code(text) {
+        Some(lang) => Ok(lang),
+        None => wrong(trs!("which is no language of banister"), trs!("write `en` for English or `zh` for Chinese")),
+    }
 }
 
 /// A remark: any visible text on one line.

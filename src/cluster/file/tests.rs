@@ -77,7 +77,7 @@ fn the_sample_reads_with_the_runbooks_layout() {
     assert_eq!(cluster.firewall, FirewallChoice::Off);
     assert_eq!(cluster.binaries, BinarySource::Original);
     assert!(cluster.set_hostname);
-    assert_eq!(cluster.lifetime_days, None);
+    assert_eq!((cluster.lifetime_days, cluster.lang), (None, None));
     assert_eq!(cluster.notices, []);
 }
 
@@ -214,8 +214,8 @@ fn files_that_are_no_cluster_file_at_all() {
     insta::assert_snapshot!(errors(""), @"cluster.yaml: the file is empty; start from the sample in the README");
     insta::assert_snapshot!(errors("# nothing yet\n"), @"cluster.yaml: the file is empty; start from the sample in the README");
     insta::assert_snapshot!(errors("---\n~\n"), @"cluster.yaml: the file is empty; start from the sample in the README");
-    insta::assert_snapshot!(errors("- a\n- b\n"), @"cluster.yaml:1: the file must be a mapping, not a list; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, certificates");
-    insta::assert_snapshot!(errors("just text\n"), @"cluster.yaml:1: the file must be a mapping, not a single value; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, certificates");
+    insta::assert_snapshot!(errors("- a\n- b\n"), @"cluster.yaml:1: the file must be a mapping, not a list; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, certificates, lang");
+    insta::assert_snapshot!(errors("just text\n"), @"cluster.yaml:1: the file must be a mapping, not a single value; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, certificates, lang");
     insta::assert_snapshot!(errors("---\na: 1\n---\nb: 2\n"), @"cluster.yaml:3: a second document begins here; keep one cluster a file, without `---` in it");
     insta::assert_snapshot!(errors("cluster: prod\nmasters: []\njoin:\n"), @"
     cluster.yaml:2: `masters` has no hosts; list the masters the cluster has now, `- { name: …, address: … }` each
@@ -410,6 +410,8 @@ fn choices_list_what_can_be_chosen() {
     cluster.yaml:9: `binaries.tarball` is `etcd.tgz`, which depends on where banister is started; write the path out from `/` or `~/`
     cluster.yaml:9: `binaries.sha256` is `0000000000000000000000000000000000000000`, which has the length of a sha1; write what `sha256sum` says of the tarball
     ");
+    insta::assert_snapshot!(refusal("lang: fr\n"), @"cluster.yaml:9: `lang` is `fr`, which is no language of banister; write `en` for English or `zh` for Chinese");
+    assert_eq!(with("lang: zh\n").lang, Some(crate::lang::Lang::Chinese));
     insta::assert_snapshot!(refusal("certificates: 365\n"), @"cluster.yaml:9: `certificates` must be a mapping, not a single value; write `key: value` lines; the keys are lifetime_days");
 }
 

@@ -49,6 +49,7 @@ pub fn cluster() -> Cluster {
         packages: PackageChoice::default(),
         set_hostname: true,
         lifetime_days: None,
+        lang: None,
         notices: Vec::new(),
     }
 }

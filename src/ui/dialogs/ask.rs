@@ -63,20 +63,20 @@ pub fn host_key(
 
 /// Another run's lock whose lease has run out.
 pub fn take_over(model: &Model, lock: &Lock, width: usize) -> Dialog {
-    let mut body = prose(
-        "Another run has the lock on this cluster and has not renewed it in time. It may have died, or its machine sleeps.",
-        0,
-        width,
-        Tone::Plain,
+    let what = tr!(
+        "Another run has the lock on this cluster and has not renewed it in time. It may have died, or its machine sleeps."
     );
+    let mut body = prose(&what, 0, width, Tone::Plain);
     body.push(Line::default());
     body.extend(labelled("who", 13, &lock.holder.who, width, Tone::Strong));
     body.extend(labelled("process", 13, &lock.holder.pid.to_string(), width, Tone::Plain));
     body.extend(labelled("since", 13, &lock.since, width, Tone::Plain));
-    body.extend(labelled("lease", 13, &format!("ran out {} s ago", -lock.left), width, Tone::Plain));
+    body.extend(labelled("lease", 13, &tr!("ran out {seconds} s ago", seconds = -lock.left), width, Tone::Plain));
     body.push(Line::default());
-    let ask = "Ask whoever it is before you say yes. A run that wakes up again finds its lock gone and stops before its next action.";
-    body.extend(prose(ask, 0, width, Tone::Plain));
+    let ask = tr!(
+        "Ask whoever it is before you say yes. A run that wakes up again finds its lock gone and stops before its next action."
+    );
+    body.extend(prose(&ask, 0, width, Tone::Plain));
     let mut foot = Vec::new();
     if let Some(said) = model.remark() {
         foot.extend(prose(&format!("! {said}"), 0, width, Tone::Warn));
