@@ -299,3 +299,60 @@ fn rehearsal(op: &Op) -> String {
         pk = qp(&peer.1),
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::remote::Content;
+
+    /// A disk that is full in the middle of the copy, which is what `cp` says then.
+    #[test]
+    fn half_a_backup_never_passes_for_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, backup) = (dir.path().join("etcd.conf"), dir.path().join("kept/etcd.conf"));
+        std::fs::write(&file, "old").unwrap();
+        std::fs::create_dir(dir.path().join("bin")).unwrap();
+        let cp = dir.path().join("bin/cp");
+        std::fs::write(
+            &cp,
+            "#!/bin/sh\nfor last; do :; done\nprintf o > \"$last\"\necho 'No space left on device' >&2\nexit 1\n",
+        )
+        .unwrap();
+        assert!(Command::new("chmod").arg("0755").arg(&cp).status().unwrap().success());
+        let owner = || {
+            let out = Command::new("id").arg("-un").output().unwrap();
+            Owner::both(String::from_utf8(out.stdout).unwrap().trim())
+        };
+        let op = Op::WriteFile {
+            path: file.clone(),
+            content: Content::Text("new".into()),
+            mode: 0o644,
+            owner: owner(),
+            backup: Some(backup.clone()),
+        };
+        let script = render(&op).script;
+        let path = |first: &str| format!("{first}{}", std::env::var("PATH").unwrap());
+        let run = |path: String| {
+            let mut child = Command::new("sh")
+                .args(["-c", &script])
+                .env("PATH", path)
+                .stdin(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            // It may end before it has read anything.
+            let _ = std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"new");
+            drop(child.stdin.take());
+            child.wait().unwrap().success()
+        };
+        assert!(!run(path(&format!("{}:", dir.path().join("bin").display()))));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
+        assert!(!backup.exists(), "half a copy");
+        assert_eq!(std::fs::read_dir(dir.path().join("kept")).unwrap().count(), 0);
+        assert!(run(path("")), "once there is room");
+        assert_eq!(std::fs::read_to_string(&backup).unwrap(), "old");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+    }
+}

@@ -203,7 +203,7 @@ async fn learner_stuck() {
         String::new()
     };
     let what = tokio::select! {
-        (_, why) = engine.run(&steps, banister::engine::Chapter::Workers) => panic!("{why}"),
+        (_, why) = engine.run(&steps, super::harness::THROUGH) => panic!("{why}"),
         what = seen => what,
     };
     assert!(what.contains(" of "), "how far it is, and how far it has to be: {what}");

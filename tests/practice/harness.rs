@@ -39,6 +39,9 @@ use banister::{
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+/// The last chapter that practice knows every operation of.
+pub const THROUGH: Chapter = Chapter::Etcd;
+
 /// Practice time in tests: seconds pass in milliseconds.
 pub const SPEED: u32 = 1000;
 
@@ -47,6 +50,8 @@ pub struct Desk {
     pub practice: Practice,
     pub home: TempDir,
     pub paper: Paper,
+    /// Whether a stale lock is taken over.
+    pub take_over: Mutex<bool>,
     runs: Mutex<usize>,
 }
 
@@ -90,7 +95,7 @@ impl Ran {
 }
 
 /// Says yes to everything, and chooses the same each time something fails.
-struct Agreeable(Choice);
+struct Agreeable(Choice, bool);
 
 #[async_trait]
 impl Operator for Agreeable {
@@ -103,7 +108,7 @@ impl Operator for Agreeable {
     }
 
     async fn take_over(&self, _: lock::Lock) -> bool {
-        true
+        self.1
     }
 }
 
@@ -139,7 +144,7 @@ impl Desk {
 
     pub fn at(practice: Practice) -> Self {
         let paper = Paper { lines: Arc::default(), room: Arc::new(AtomicUsize::new(usize::MAX)) };
-        Self { practice, home: tempfile::tempdir().unwrap(), paper, runs: Mutex::new(0) }
+        Self { practice, home: tempfile::tempdir().unwrap(), paper, take_over: Mutex::new(true), runs: Mutex::new(0) }
     }
 
     pub fn cluster(&self) -> &Arc<Cluster> {
@@ -212,7 +217,7 @@ impl Desk {
     pub async fn run(&self, etcd: Arc<EtcdApi>, steps: &[SharedStep], stamp: &str, choice: Choice) -> Ran {
         let (events, mut arriving) = mpsc::unbounded_channel();
         let mut engine = self.engine(etcd, stamp, choice, events);
-        let (outcome, why) = engine.run(steps, Chapter::Workers).await;
+        let (outcome, why) = engine.run(steps, THROUGH).await;
         drop(engine);
         let mut all = Vec::new();
         while let Some(event) = arriving.recv().await {
@@ -243,7 +248,15 @@ impl Desk {
         let stop = Arc::new(AtomicBool::new(false));
         let first = self.cluster().masters[0].name.clone();
         let lock = Lease::of(Claim::new(self.remote(), first, "test@desk", &format!("run {runs}")));
-        Engine { remote: self.remote(), etcd, operator: Arc::new(Agreeable(choice)), events, journal, lock, stop }
+        Engine {
+            remote: self.remote(),
+            etcd,
+            operator: Arc::new(Agreeable(choice, *self.take_over.lock().unwrap())),
+            events,
+            journal,
+            lock,
+            stop,
+        }
     }
 
     /// A whole growth; a step that fails is left as it is.

@@ -2,8 +2,10 @@
 
 #![cfg(test)]
 
+mod docs;
 mod faults;
 mod growth;
 mod harness;
+mod lock;
 mod matrix;
 mod resume;

@@ -119,7 +119,7 @@ async fn killed(desk: &Desk, kill: &Arc<Kill>) -> bool {
     let (events, _unread) = mpsc::unbounded_channel();
     let mut engine = desk.engine(cx.etcd.clone(), &cx.stamp, Choice::Stop, events);
     tokio::select! {
-        (outcome, why) = engine.run(&steps, Chapter::Workers) => {
+        (outcome, why) = engine.run(&steps, super::harness::THROUGH) => {
             assert_eq!(outcome, Outcome::Done, "{why}");
             false
         }

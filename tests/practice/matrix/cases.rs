@@ -8,7 +8,7 @@ use std::{
 
 use banister::{
     cluster::HostName,
-    engine::{Chapter, confirm::Choice, event::Outcome},
+    engine::{confirm::Choice, event::Outcome},
     practice::host::Power,
     remote::lock,
 };
@@ -16,13 +16,13 @@ use etcd_client::proto::PbRangeRequest;
 use tokio::sync::mpsc;
 
 use super::{
-    super::harness::{Desk, Looked, differences},
+    super::harness::{Desk, Looked, THROUGH, differences},
     Stage,
     strike::{Ended, Strike, Striker},
 };
 
 /// How long what was repaired is given to be found healthy, by the operator's clock.
-const SETTLES: Duration = Duration::from_secs(60);
+const SETTLES: Duration = Duration::from_mins(1);
 
 /// Runs it; how the disturbed run ended, or what is wrong afterwards.
 pub async fn case(stage: &Stage, strike: Strike, at: usize) -> Result<Ended, String> {
@@ -82,7 +82,7 @@ async fn disturbed(
     let step = &steps[stage.index..=stage.index];
     let ended = tokio::select! {
         biased;
-        (outcome, _) = engine.run(step, Chapter::Workers) => match outcome {
+        (outcome, _) = engine.run(step, THROUGH) => match outcome {
             Outcome::Done => Ended::Well,
             _ => Ended::Failed,
         },
@@ -130,7 +130,8 @@ fn left_over(desk: &Desk) -> Vec<String> {
             for (path, _) in host.files.below(Path::new("/")) {
                 let text = path.display().to_string();
                 let ours = text.contains(".banister") || text.contains("rehearsal") || text.contains("scratch");
-                if ours || text.ends_with(".part") || text.ends_with(".partial") || text.contains("/trial") {
+                let partial = path.extension().is_some_and(|e| e == "part" || e == "partial");
+                if ours || partial || text.contains("/trial") {
                     left.push(format!("{name}:{text} is left over"));
                 }
             }

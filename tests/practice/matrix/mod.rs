@@ -8,6 +8,7 @@
 //! Time stands still while anything works and jumps where everything waits, so no case waits and none depends on the machine.
 
 mod cases;
+mod gates;
 mod strike;
 
 use std::{
@@ -21,16 +22,13 @@ use std::{
 
 use banister::{
     cluster::Cluster,
-    engine::{Chapter, confirm::Choice, event::Outcome},
+    engine::{confirm::Choice, event::Outcome},
     practice::{Practice, world::World},
     survey::Observed,
 };
 
-use super::harness::Desk;
+use super::harness::{Desk, THROUGH};
 use strike::{Counter, Strike};
-
-/// The last chapter that practice knows every operation of.
-const THROUGH: Chapter = Chapter::Etcd;
 
 /// A step of the undisturbed walk.
 pub struct Stage {
@@ -56,7 +54,7 @@ impl Stage {
 }
 
 /// Runs something while time stands still unless everything waits.
-fn in_still_time<T>(work: impl Future<Output = T>) -> T {
+pub fn in_still_time<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
     runtime.block_on(work)
 }
