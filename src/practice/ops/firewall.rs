@@ -16,20 +16,24 @@ use crate::{
 const SELINUX: &str = "/etc/selinux/config";
 
 pub fn off(world: &mut World, name: &HostName) -> Done {
-    if world.hosts.get(name).is_some_and(Host::firewalld_active) {
-        units::systemctl(world, name, UnitVerb::Stop, "firewalld");
-    }
-    if world.hosts.get(name).is_some_and(|h| h.firewalld.is_some()) {
-        units::systemctl(world, name, UnitVerb::Disable, "firewalld");
-    }
     let Some(host) = world.hosts.get_mut(name) else { return Done::default() };
-    if let Some((active, _)) = &mut host.ufw {
-        *active = false;
+    let written = selinux_file(host, "enforcing", "permissive");
+    if written.status != 0 {
+        return written;
     }
     if let Some(enforcing) = &mut host.selinux {
         *enforcing = false;
     }
-    selinux_file(host, "enforcing", "permissive")
+    if host.firewalld.is_some() {
+        units::systemctl(world, name, UnitVerb::Disable, "firewalld");
+    }
+    if world.hosts.get(name).is_some_and(Host::firewalld_active) {
+        units::systemctl(world, name, UnitVerb::Stop, "firewalld");
+    }
+    if let Some((active, _)) = world.hosts.get_mut(name).and_then(|h| h.ufw.as_mut()) {
+        *active = false;
+    }
+    written
 }
 
 fn selinux_file(host: &mut Host, from: &str, to: &str) -> Done {

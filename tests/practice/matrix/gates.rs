@@ -41,6 +41,8 @@ async fn with_a_member_down(stage: &Stage) -> Result<bool, String> {
     let spare = desk.practice.with(|w: &mut World| voters(&w.etcd)) >= 5;
     match ran.outcome {
         Outcome::Done if spare || step.risk() == Risk::ReadOnly => Ok(false),
+        // It may be done, and then its proof misses the member that is down.
+        Outcome::Failed if spare && ran.why.contains(DOWN) => Ok(false),
         Outcome::Refused if !spare => {
             let changed = differences(&before, &desk.state());
             let said =
@@ -104,10 +106,14 @@ fn a_run_from_another_jump_host_goes_on_from_what_it_sees() {
             let ran = desk.grow().await;
             assert_eq!(ran.outcome, Outcome::Done, "{}: {}", stage.step, ran.why);
             assert_eq!(differences(end, &desk.state()), Vec::<String>::new(), "from {}", stage.step);
-            // What was done on the hosts is not done again; a backup is fetched anew where it is not at hand.
+            // What was done on the hosts is not done again; a backup is fetched anew where it is not at hand, and a
+            // rehearsal changes nothing.
             let again: Vec<_> = stages[..stage.index].iter().map(|s| s.step.clone()).collect();
             let done = ran.done();
-            let twice: Vec<_> = again.iter().filter(|s| done.contains(s) && !s.starts_with("backup.")).collect();
+            let twice: Vec<_> = again
+                .iter()
+                .filter(|s| done.contains(s) && !s.starts_with("backup.") && !s.contains("rehearse"))
+                .collect();
             assert!(twice.is_empty(), "from {}: {twice:?} ran again", stage.step);
         });
     }
