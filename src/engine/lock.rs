@@ -311,7 +311,7 @@ mod tests {
         assert!(is_dead(&holder(pid, seen.clone())), "{seen}");
         assert!(!is_dead(&holder(pid, seen.replacen(|c: char| c.is_ascii_hexdigit(), "x", 1))), "another boot");
         assert!(!is_dead(&holder(pid, String::new())));
-        let later = format!("{}0", own);
+        let later = format!("{own}0");
         assert!(is_dead(&holder(std::process::id(), later)), "the number is another process's by now");
     }
 }

@@ -9,6 +9,7 @@ mod failures;
 mod growth;
 mod hosts;
 mod keys;
+mod matrix;
 mod proofs;
 mod terminal;
 mod writer;
