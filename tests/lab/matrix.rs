@@ -232,12 +232,15 @@ fn one_growth_with_every_kind_of_fault_ends_as_an_undisturbed_one() {
     say(format!("{} faults in one growth", FIXED.len()));
 }
 
+/// A fault for an action on that host, and whether it strikes once the action is done.
+type Maker = fn(&'static str) -> (bool, Fault);
+
 /// Every action × every fault: hours of it. `tests/lab/run --all-faults`.
 #[test]
 #[ignore = "takes hours; tests/lab/run --all-faults runs it"]
 fn every_action_with_every_fault() {
     let (expected, acts) = undisturbed();
-    let faults: [fn(&'static str) -> (bool, Fault); 7] = [
+    let faults: [Maker; 7] = [
         |_| (false, Killed),
         |_| (true, Killed),
         |h| (false, Cut(h)),
