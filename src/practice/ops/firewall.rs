@@ -25,7 +25,10 @@ pub fn off(world: &mut World, name: &HostName) -> Done {
         *enforcing = false;
     }
     if host.firewalld.is_some() {
-        units::systemctl(world, name, UnitVerb::Disable, "firewalld");
+        let (status, said) = units::systemctl(world, name, UnitVerb::Disable, "firewalld");
+        if status != 0 {
+            return Done::failed(status, said);
+        }
     }
     if world.hosts.get(name).is_some_and(Host::firewalld_active) {
         units::systemctl(world, name, UnitVerb::Stop, "firewalld");
