@@ -8,17 +8,79 @@ use super::Extras;
 use crate::{
     engine::{Approve, Chapter},
     lang::Lang,
+    ui::Theme,
 };
 
 /// A rail to hold on to: grows a hand-built Kubernetes control plane over SSH without losing the cluster.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(version, about, after_help = EXIT_CODES)]
 pub(super) struct Cli {
+    /// Without one: a first screen with the cluster files and unfinished runs there are, and practice
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub looks: Looks,
     /// Language of the screens; else the cluster file's, else the locale's
     #[arg(long, global = true, value_name = "LANG")]
     pub lang: Option<LangArg>,
+}
+
+/// How the wizard looks.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Looks {
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        help = "How many colours; else BANISTER_COLOURS, NO_COLOR, COLORTERM and TERM say"
+    )]
+    pub colours: Option<ColoursArg>,
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHICH",
+        help = "What the terminal's background is; else BANISTER_BACKGROUND and COLORFGBG say"
+    )]
+    pub background: Option<BackgroundArg>,
+}
+
+impl Looks {
+    /// What is asked for here, then what the environment says.
+    pub fn theme(self) -> Theme {
+        let word = |value: Option<clap::builder::PossibleValue>| value.map(|v| v.get_name().to_owned());
+        Theme::detect(|name| {
+            let told = match name {
+                "BANISTER_COLOURS" => word(self.colours.and_then(|c| c.to_possible_value())),
+                "BANISTER_BACKGROUND" => word(self.background.and_then(|b| b.to_possible_value())),
+                _ => None,
+            };
+            told.or_else(|| std::env::var(name).ok())
+        })
+    }
+}
+
+/// What `--colours` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColoursArg {
+    /// None at all
+    None,
+    /// The terminal's own sixteen
+    #[value(name = "16")]
+    Sixteen,
+    /// 256
+    #[value(name = "256")]
+    Indexed,
+    /// All
+    True,
+}
+
+/// What `--background` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum BackgroundArg {
+    /// Light text on dark
+    Dark,
+    /// Dark text on light
+    Light,
 }
 
 /// What `--lang` takes.
@@ -70,6 +132,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct PracticeArgs {
     /// The scenario: one of --list, or a scenario file
     #[arg(default_value = "growth")]
@@ -89,6 +152,12 @@ pub(super) struct PracticeArgs {
     /// Record the screen into this new file (asciicast v2; keys are not recorded)
     #[arg(long, value_name = "FILE", conflicts_with = "headless")]
     pub record: Option<PathBuf>,
+    /// Practise the way back: the cluster has grown already, and that is taken back
+    #[arg(long, conflicts_with = "through")]
+    pub undo: bool,
+    /// Stop after this chapter
+    #[arg(long, value_name = "CHAPTER")]
+    pub through: Option<ChapterArg>,
     /// Let time pass faster than the clock
     #[arg(long)]
     pub fast: bool,
@@ -100,9 +169,28 @@ pub(super) struct PracticeArgs {
     pub seed: u64,
 }
 
+impl PracticeArgs {
+    /// The way back of a scenario, as `undo SCENARIO` asks for it.
+    pub(super) fn back(scenario: String, args: &UndoArgs) -> Self {
+        Self {
+            scenario,
+            list: false,
+            headless: args.headless,
+            approve: args.approve,
+            on_failure: OnFailure::Stop,
+            record: None,
+            undo: true,
+            through: None,
+            fast: false,
+            workers: None,
+            seed: 0,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct UndoArgs {
-    /// The cluster file
+    /// The cluster file, or a scenario of `practice --list`
     pub file: PathBuf,
     /// Plain progress lines instead of the wizard; needs no terminal
     #[arg(long)]
@@ -117,7 +205,7 @@ pub(super) struct UndoArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// The cluster file
+    /// The cluster file, or a scenario of `practice --list`
     pub file: PathBuf,
     /// As JSON instead of Markdown
     #[arg(long)]
@@ -150,8 +238,8 @@ pub(super) struct RunArgs {
 
 impl RunArgs {
     /// What the session at the screen has besides.
-    pub(super) fn extras(&self) -> Extras {
-        Extras { record: self.record.clone() }
+    pub(super) fn extras(&self, theme: Theme) -> Extras {
+        Extras { record: self.record.clone(), theme }
     }
 }
 

@@ -5,18 +5,23 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use clap::Parser;
 
 mod cli;
+mod clipboard;
 mod headless;
 mod history;
+mod input;
 mod live;
 mod paths;
 mod plan;
 mod practice;
 mod replay;
+mod screen;
 mod session;
 mod tty;
+mod welcome;
 mod wizard;
 
-use cli::{ApproveArg, Cli, Command, OnFailure};
+use cli::{ApproveArg, Cli, Command, OnFailure, PracticeArgs};
+use screen::Taken;
 use session::Hosts;
 
 use crate::{
@@ -24,6 +29,7 @@ use crate::{
     engine::Chapter,
     lang::{self, Lang},
     runbook,
+    ui::Theme,
 };
 
 /// Bad input or usage.
@@ -51,14 +57,23 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> u8 {
-    let file = match &cli.command {
-        Command::Practice(args) => return practice::run(args).await,
+    let theme = cli.looks.theme();
+    let Some(command) = cli.command else { return welcome::run(theme, cli.lang.is_some()).await };
+    let file = match &command {
+        Command::Practice(args) => return practice::run(args, theme).await,
         Command::Replay(args) => return replay::run(args).await,
         Command::Run(args) => &args.file,
         Command::Plan { file, .. } | Command::Survey { file } => file,
         Command::Undo(args) => &args.file,
         Command::Report(args) => &args.file,
     };
+    if let Some(scenario) = practice::named(file) {
+        match &command {
+            Command::Undo(args) => return practice::run(&PracticeArgs::back(scenario.name, args), theme).await,
+            Command::Report(args) => return practice::report(&scenario, args),
+            _ => {}
+        }
+    }
     let cluster: Arc<Cluster> = match file::load(file) {
         Ok(cluster) => {
             if let (None, Some(lang)) = (cli.lang, cluster.lang) {
@@ -71,15 +86,16 @@ async fn dispatch(cli: Cli) -> u8 {
             return BAD_INPUT;
         }
     };
-    match cli.command {
+    match command {
         Command::Run(args) => {
             let task = Task::Grow { through: args.through.map_or(runbook::LAST_CHAPTER, Chapter::from) };
             let flags = Flags { approve: args.approve, on_failure: args.on_failure, take_over: args.take_over };
-            walk(&Hosts::Real(cluster), task, args.headless.then_some(flags), args.extras()).await
+            walk(&Hosts::Real(cluster), task, args.headless.then_some(flags), args.extras(theme)).await
         }
         Command::Undo(args) => {
             let flags = Flags { approve: args.approve, on_failure: OnFailure::Stop, take_over: args.take_over };
-            walk(&Hosts::Real(cluster), Task::TakeBack, args.headless.then_some(flags), Extras::default()).await
+            let extras = Extras { theme, ..Extras::default() };
+            walk(&Hosts::Real(cluster), Task::TakeBack, args.headless.then_some(flags), extras).await
         }
         Command::Report(args) => history::print(&cluster, &args).code(),
         Command::Plan { through, .. } => {
@@ -113,13 +129,22 @@ struct Flags {
 struct Extras {
     /// Where the screen is recorded.
     record: Option<PathBuf>,
+    /// What the terminal can show.
+    theme: Theme,
 }
 
 /// Walks steps: with plain lines when there are flags for that, else in the wizard.
 async fn walk(hosts: &Hosts, task: Task, flags: Option<Flags>, extras: Extras) -> u8 {
     match flags {
         Some(flags) => headless::run(hosts, task, flags).await.code(),
-        None => wizard::run(hosts, task, extras).await,
+        None => {
+            let otherwise =
+                "the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all";
+            match Taken::take(extras, &hosts.cluster().name, otherwise) {
+                Ok(taken) => wizard::run(hosts, task, taken).await,
+                Err(code) => code,
+            }
+        }
     }
 }
 

@@ -12,8 +12,9 @@ const UP_BEFORE: Duration = Duration::from_hours(1);
 /// The clock that everything which takes time goes by.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    before: Duration,
     began: Instant,
+    /// What it showed then.
+    from: Duration,
     speed: u32,
 }
 
@@ -26,17 +27,22 @@ impl Default for Clock {
 impl Clock {
     /// A clock that runs `speed` times as fast as the operator's; 0 counts as 1.
     pub fn new(speed: u32) -> Self {
-        Self { before: UP_BEFORE, began: Instant::now(), speed: speed.max(1) }
+        Self { began: Instant::now(), from: UP_BEFORE, speed: speed.max(1) }
     }
 
     /// A clock that goes on from that moment, from now on.
     pub fn from(now: Duration, speed: u32) -> Self {
-        Self { before: now, ..Self::new(speed) }
+        Self { from: now, ..Self::new(speed) }
+    }
+
+    /// Goes on from here at another speed; 0 counts as 1.
+    pub fn set_speed(&mut self, speed: u32) {
+        *self = Self { began: Instant::now(), from: self.now(), speed: speed.max(1) };
     }
 
     /// Practice time since the cluster was made.
     pub fn now(&self) -> Duration {
-        self.before + self.began.elapsed() * self.speed
+        self.from + self.began.elapsed() * self.speed
     }
 
     /// How many times as fast as the operator's clock it runs.

@@ -40,7 +40,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
 }
 
 /// Header, quorum line, body, status line, footer.
-fn rows(area: Rect) -> [Rect; 5] {
+pub(super) fn rows(area: Rect) -> [Rect; 5] {
     use ratatui::layout::{Constraint, Layout};
     Layout::vertical([
         Constraint::Length(1),
@@ -98,8 +98,10 @@ pub(super) fn extent(model: &Model) -> (usize, usize) {
 /// What is left to say where nothing fits: why, and that the run goes on regardless.
 fn too_small(model: &Model, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width);
+    // First, since of the lowest terminal only the first line is left.
+    let why = if model.practice { "PRACTICE: terminal too small" } else { "terminal too small" };
     let mut lines = vec![
-        line(text::fit("terminal too small", width), Tone::Strong),
+        line(text::fit(why, width), Tone::Strong),
         line(format!("{}x{}, needs {}x{}", area.width, area.height, SMALLEST.0, SMALLEST.1), Tone::Plain),
     ];
     let state = match model.phase {

@@ -6,6 +6,7 @@ mod docs;
 mod faults;
 mod growth;
 mod harness;
+mod kube_growth;
 mod lock;
 mod matrix;
 mod resume;

@@ -16,27 +16,27 @@ use crate::{
 const SELINUX: &str = "/etc/selinux/config";
 
 pub fn off(world: &mut World, name: &HostName) -> Done {
-    let Some(host) = world.hosts.get_mut(name) else { return Done::default() };
-    let written = selinux_file(host, "enforcing", "permissive");
-    if written.status != 0 {
-        return written;
-    }
-    if let Some(enforcing) = &mut host.selinux {
-        *enforcing = false;
-    }
-    if host.firewalld.is_some() {
-        let (status, said) = units::systemctl(world, name, UnitVerb::Disable, "firewalld");
+    let Some(host) = world.hosts.get(name) else { return Done::default() };
+    let (enabled, active) = (units::enabled(host, "firewalld"), host.firewalld_active());
+    for verb in
+        [(enabled, UnitVerb::Disable), (active, UnitVerb::Stop)].into_iter().filter_map(|(on, v)| on.then_some(v))
+    {
+        let (status, said) = units::systemctl(world, name, verb, "firewalld");
         if status != 0 {
             return Done::failed(status, said);
         }
     }
-    if world.hosts.get(name).is_some_and(Host::firewalld_active) {
-        units::systemctl(world, name, UnitVerb::Stop, "firewalld");
-    }
-    if let Some((active, _)) = world.hosts.get_mut(name).and_then(|h| h.ufw.as_mut()) {
+    let Some(host) = world.hosts.get_mut(name) else { return Done::default() };
+    if let Some((active, _)) = &mut host.ufw {
         *active = false;
     }
-    written
+    let done = selinux_file(host, "enforcing", "permissive");
+    if done.status == 0
+        && let Some(enforcing) = &mut host.selinux
+    {
+        *enforcing = false;
+    }
+    done
 }
 
 fn selinux_file(host: &mut Host, from: &str, to: &str) -> Done {
@@ -47,7 +47,7 @@ fn selinux_file(host: &mut Host, from: &str, to: &str) -> Done {
     }
     match host.files.put(Path::new(SELINUX), new.into(), 0o644, Owner::root()) {
         Ok(()) => Done::default(),
-        Err(e) => super::complain(&format!("sed: couldn't open temporary file {SELINUX}"), e),
+        Err(e) => Done::failed(4, format!("sed: couldn't open temporary file /etc/selinux/sedAAAAAA: {}\n", e.words())),
     }
 }
 
@@ -67,11 +67,14 @@ pub fn on(world: &mut World, name: &HostName, firewalld: bool, ufw: bool, selinu
     if ufw && let Some((active, _)) = &mut host.ufw {
         *active = true;
     }
-    if selinux {
-        host.selinux = host.selinux.map(|_| true);
-        return selinux_file(host, "permissive", "enforcing");
+    if !selinux {
+        return Done::default();
     }
-    Done::default()
+    let done = selinux_file(host, "permissive", "enforcing");
+    if done.status == 0 {
+        host.selinux = host.selinux.map(|_| true);
+    }
+    done
 }
 
 pub fn missing(host: &Host, ports: &[u16]) -> Done {

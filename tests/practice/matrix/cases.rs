@@ -16,7 +16,7 @@ use etcd_client::proto::PbRangeRequest;
 use tokio::sync::mpsc;
 
 use super::{
-    super::harness::{Desk, Looked, THROUGH, differences},
+    super::harness::{Desk, LAST, Looked, differences},
     Stage,
     strike::{Ended, Strike, Striker},
 };
@@ -84,7 +84,7 @@ async fn disturbed(
     let step = &steps[stage.index..=stage.index];
     let ended = tokio::select! {
         biased;
-        (outcome, _) = engine.run(step, THROUGH) => match outcome {
+        (outcome, _) = engine.run(step, LAST) => match outcome {
             Outcome::Done => Ended::Well,
             _ => Ended::Failed,
         },

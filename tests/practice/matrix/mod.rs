@@ -27,7 +27,7 @@ use banister::{
     survey::Observed,
 };
 
-use super::harness::{Desk, THROUGH};
+use super::harness::{Desk, LAST};
 use strike::{Counter, Strike};
 
 /// A step of the undisturbed walk.
@@ -36,7 +36,8 @@ pub struct Stage {
     step: String,
     cluster: Arc<Cluster>,
     observed: Arc<Observed>,
-    world: World,
+    /// Of one thread at a time: what an apiserver has read is.
+    world: Mutex<World>,
     now: Duration,
     before: BTreeMap<String, String>,
     after: BTreeMap<String, String>,
@@ -49,7 +50,7 @@ pub struct Stage {
 impl Stage {
     /// A desk of its own, at the moment before the step.
     fn desk(&self) -> Desk {
-        Desk::at(Practice::of(self.cluster.clone(), self.world.clone(), self.now))
+        Desk::at(Practice::of(self.cluster.clone(), self.world.lock().unwrap().clone(), self.now))
     }
 }
 
@@ -67,7 +68,7 @@ async fn walk(scenario: &str) -> Vec<Stage> {
     assert!(observed.blocking().is_empty(), "{:#?}", observed.blocking());
     let (cx, steps) = desk.steps_for(looked).await;
     let mut stages = Vec::new();
-    for (index, step) in steps.iter().enumerate().filter(|(_, s)| s.chapter() <= THROUGH) {
+    for (index, step) in steps.iter().enumerate().filter(|(_, s)| s.chapter() <= LAST) {
         let (world, now) = desk.practice.with(World::kept);
         let before = desk.state();
         let (counter, lines) = (Arc::new(Counter::default()), desk.journal().len());
@@ -80,7 +81,7 @@ async fn walk(scenario: &str) -> Vec<Stage> {
             step: step.id().to_string(),
             cluster: desk.cluster().clone(),
             observed: observed.clone(),
-            world,
+            world: Mutex::new(world),
             now,
             before,
             after: desk.state(),
