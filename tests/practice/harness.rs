@@ -374,7 +374,7 @@ fn state(world: &World) -> BTreeMap<String, String> {
 fn without_keys(text: &str) -> String {
     let encoded = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
     let chance = |word: &str| word.len() >= 40 && word.chars().all(encoded);
-    text.split(' ').map(|w| if chance(w.trim()) { "(chance)" } else { w }).collect::<Vec<_>>().join(" ")
+    text.split_inclusive([' ', '\n']).map(|w| if chance(w.trim()) { "(chance) " } else { w }).collect()
 }
 
 /// What differs, a line each.
