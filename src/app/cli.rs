@@ -208,6 +208,9 @@ pub(super) struct UndoArgs {
     /// Say yes beforehand to steps up to this risk (with --headless)
     #[arg(long, value_name = "RISK", requires = "headless")]
     pub approve: Option<ApproveArg>,
+    /// Take the lock on the cluster over from a run whose lease has run out (with --headless; the wizard asks)
+    #[arg(long, requires = "headless")]
+    pub take_over: bool,
 }
 
 #[derive(Debug, Args)]
@@ -235,6 +238,9 @@ pub(super) struct RunArgs {
     /// What to do about a step that fails half way (with --headless)
     #[arg(long, value_name = "WHAT", requires = "headless", default_value = "undo")]
     pub on_failure: OnFailure,
+    /// Take the lock on the cluster over from a run whose lease has run out (with --headless; the wizard asks)
+    #[arg(long, requires = "headless")]
+    pub take_over: bool,
     /// Record the screen into this new file (asciicast v2; keys are not recorded)
     #[arg(long, value_name = "FILE", conflicts_with = "headless")]
     pub record: Option<PathBuf>,

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
-    Task,
-    cli::{ApproveArg, OnFailure},
+    Flags, Task,
+    cli::OnFailure,
     session::{Hosts, Looked, Session, unheard},
     tty::Tty,
 };
@@ -30,7 +30,7 @@ use crate::{
         confirm::{Choice, ConfirmRequest, Decision, Failure},
         event::Outcome,
     },
-    remote::{Asker, Nobody, ssh::ConnectState},
+    remote::{Asker, Nobody, lock::Lock, ssh::ConnectState},
     ui::plain::{self, Plain},
 };
 
@@ -38,7 +38,7 @@ use crate::{
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Walks the runbook with plain lines on standard output.
-pub(super) async fn run(hosts: &Hosts, task: Task, approve: Option<ApproveArg>, on_failure: OnFailure) -> Outcome {
+pub(super) async fn run(hosts: &Hosts, task: Task, flags: Flags) -> Outcome {
     let (session, looked) = look(hosts).await;
     say(&plain::survey(&looked.observed));
     let blocking = Session::blocking(&looked, task);
@@ -55,8 +55,7 @@ pub(super) async fn run(hosts: &Hosts, task: Task, approve: Option<ApproveArg>, 
     };
     let (events, arriving) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
-    let approve = approve.map_or(Approve::Nothing, Into::into);
-    let operator = Arc::new(ByFlags { approve, on_failure, two_keys: hosts.cluster().two_key });
+    let operator = Arc::new(ByFlags { flags, two_keys: hosts.cluster().two_key });
     let mut engine = match session.engine(&looked, &cx, operator, events, stop.clone()) {
         Ok(engine) => engine,
         Err(e) => {
@@ -111,8 +110,7 @@ fn text_count(n: usize) -> String {
 
 /// The flags decide.
 pub(super) struct ByFlags {
-    pub approve: Approve,
-    pub on_failure: OnFailure,
+    pub flags: Flags,
     /// Flags are one person.
     pub two_keys: bool,
 }
@@ -120,7 +118,7 @@ pub(super) struct ByFlags {
 #[async_trait]
 impl Operator for ByFlags {
     async fn confirm(&self, request: ConfirmRequest) -> Decision {
-        match Confirmed::by_flag(self.approve, &request.step, request.risk) {
+        match Confirmed::by_flag(self.flags.approve.map_or(Approve::Nothing, Into::into), &request.step, request.risk) {
             Some(confirmed) => Decision::Go(confirmed),
             None => {
                 let need = if request.risk == crate::engine::Risk::Irreversible {
@@ -139,10 +137,14 @@ impl Operator for ByFlags {
     }
 
     async fn failed(&self, failure: Failure) -> Choice {
-        match (self.on_failure, failure.undo) {
+        match (self.flags.on_failure, failure.undo) {
             (OnFailure::Undo, Some(_)) => Choice::Undo,
             _ => Choice::Stop,
         }
+    }
+
+    async fn take_over(&self, _: Lock) -> bool {
+        self.flags.take_over
     }
 }
 

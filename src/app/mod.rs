@@ -94,12 +94,13 @@ async fn dispatch(cli: Cli) -> u8 {
     match command {
         Command::Run(args) => {
             let task = Task::Grow { through: args.through.map_or(runbook::LAST_CHAPTER, Chapter::from) };
-            let flags = args.headless.then_some((args.approve, args.on_failure));
-            walk(&Hosts::Real(cluster), task, flags, args.extras(theme)).await
+            let flags = Flags { approve: args.approve, on_failure: args.on_failure, take_over: args.take_over };
+            walk(&Hosts::Real(cluster), task, args.headless.then_some(flags), args.extras(theme)).await
         }
         Command::Undo(args) => {
-            let flags = args.headless.then_some((args.approve, OnFailure::Stop));
-            walk(&Hosts::Real(cluster), Task::TakeBack, flags, Extras { theme, ..Extras::default() }).await
+            let flags = Flags { approve: args.approve, on_failure: OnFailure::Stop, take_over: args.take_over };
+            let extras = Extras { theme, ..Extras::default() };
+            walk(&Hosts::Real(cluster), Task::TakeBack, args.headless.then_some(flags), extras).await
         }
         Command::Report(args) => history::print(&cluster, &args).code(),
         Command::Plan { through, .. } => {
@@ -118,6 +119,14 @@ enum Task {
     Grow { through: Chapter },
     /// Take the latest growth back.
     TakeBack,
+}
+
+/// What a headless run has instead of a person.
+#[derive(Debug, Clone, Copy)]
+struct Flags {
+    approve: Option<ApproveArg>,
+    on_failure: OnFailure,
+    take_over: bool,
 }
 
 /// What a session at the screen has besides its task.
@@ -143,9 +152,9 @@ struct Training {
 }
 
 /// Walks steps: with plain lines when there are flags for that, else in the wizard.
-async fn walk(hosts: &Hosts, task: Task, flags: Option<(Option<ApproveArg>, OnFailure)>, extras: Extras) -> u8 {
+async fn walk(hosts: &Hosts, task: Task, flags: Option<Flags>, extras: Extras) -> u8 {
     match flags {
-        Some((approve, on_failure)) => headless::run(hosts, task, approve, on_failure).await.code(),
+        Some(flags) => headless::run(hosts, task, flags).await.code(),
         None => {
             let otherwise =
                 "the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all";

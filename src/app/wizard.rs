@@ -37,7 +37,7 @@ use crate::{
         confirm::{Choice, ConfirmRequest, Decision},
         event::{Event, Outcome, StepState},
     },
-    remote::etcd::EtcdApi,
+    remote::{etcd::EtcdApi, lock::Lock},
     runbook::texts,
     survey::{Observed, Severity},
     ui::{Answer, Effect, Model, Msg, Now, Pace, Setup, StepText, terminal::Screen, update, view},
@@ -72,6 +72,8 @@ pub(super) enum Inner {
     Failed(oneshot::Sender<Choice>),
     /// A host's key is not known.
     HostKey(u64, oneshot::Sender<bool>),
+    /// Another run's lock may be taken over; the answer goes into the sender.
+    TakeOver(Lock, oneshot::Sender<bool>),
     /// A secret is wanted.
     Secret(u64, oneshot::Sender<Option<SecretString>>),
     /// The run is over.
@@ -88,6 +90,7 @@ struct Wizard {
     looked: Option<Looked>,
     confirm: Option<(ConfirmRequest, oneshot::Sender<Decision>)>,
     failed: Option<oneshot::Sender<Choice>>,
+    take_over: Option<oneshot::Sender<bool>>,
     host_keys: HashMap<u64, oneshot::Sender<bool>>,
     secrets: HashMap<u64, oneshot::Sender<Option<SecretString>>>,
     outcome: Option<Outcome>,
@@ -131,6 +134,7 @@ impl Wizard {
             looked: None,
             confirm: None,
             failed: None,
+            take_over: None,
             host_keys: HashMap::new(),
             secrets: HashMap::new(),
             outcome: None,
@@ -246,6 +250,10 @@ impl Wizard {
             }
             Inner::Confirm(request, reply) => self.confirm = Some((request, reply)),
             Inner::Failed(reply) => self.failed = Some(reply),
+            Inner::TakeOver(lock, reply) => {
+                self.take_over = Some(reply);
+                return self.tell(Msg::AskTakeOver { id: 0, lock });
+            }
             Inner::HostKey(id, reply) => {
                 self.host_keys.insert(id, reply);
             }
@@ -280,6 +288,11 @@ impl Wizard {
             Effect::Quit => return true,
             Effect::AcceptHostKey { id, yes } => {
                 if let Some(reply) = self.host_keys.remove(&id) {
+                    let _ = reply.send(yes);
+                }
+            }
+            Effect::TakeOver { yes, .. } => {
+                if let Some(reply) = self.take_over.take() {
                     let _ = reply.send(yes);
                 }
             }

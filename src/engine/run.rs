@@ -15,6 +15,7 @@ use super::{
     confirm::{Choice, ConfirmRequest, Confirmed, Decision, Failure, Operator},
     event::{Event, Outcome, StepInfo, StepState},
     journal::{Change, Journal, JournalError, Record},
+    lock::{Had, Lease},
     plan::{Plan, PlanView, Shown, UndoCard},
     step::{Chapter, Probe, Risk, SharedStep, StepId},
 };
@@ -39,6 +40,8 @@ pub struct Engine {
     pub events: UnboundedSender<Event>,
     /// The record.
     pub journal: Journal,
+    /// The lock on the cluster: taken before the first step, given back at the end.
+    pub lock: Lease,
     /// Set from outside (quit, SIGTERM, SIGHUP): the step that runs is finished, then the run stops.
     pub stop: Arc<AtomicBool>,
 }
@@ -69,8 +72,8 @@ impl Engine {
         let steps: Vec<_> = steps.iter().filter(|s| s.chapter() <= through).cloned().collect();
         self.send(Event::Steps(steps.iter().map(|s| info(&**s)).collect()));
         let mut changed = 0;
-        let mut end = None;
-        for step in &steps {
+        let mut end = self.take_lock().await.err();
+        for step in steps.iter().take(if end.is_none() { usize::MAX } else { 0 }) {
             if self.stop.load(Ordering::SeqCst) {
                 end = Some((Outcome::Stopped, format!("stopped before {}; run again to go on", step.id())));
                 break;
@@ -92,10 +95,31 @@ impl Engine {
             };
             (Outcome::Done, why)
         });
+        if let Err(e) = self.lock.release().await {
+            self.send(Event::Note(tr!(
+                "the lock on the cluster was not given back ({e}); it ends by itself with its lease",
+                e = e
+            )));
+        }
         // The outcome is known even if its record can't be written; the exit code tells.
         let _ = self.journal.write(Record::End { code: outcome.code(), why: why.clone() });
         self.send(Event::Finished(outcome, why.clone()));
         (outcome, why)
+    }
+
+    /// The lock on the cluster, or why this run ends before it began.
+    async fn take_lock(&mut self) -> Result<(), (Outcome, String)> {
+        let operator = self.operator.clone();
+        let had = self.lock.take(|lock| async move { operator.take_over(lock).await }).await;
+        let (lock, how) = match had.map_err(|e| (Outcome::Refused, format!("{e}; nothing was changed")))? {
+            Had::Free => return Ok(()),
+            Had::Left(lock) => (lock, "left behind by a run on this machine that is dead"),
+            Had::TakenOver(lock) => (lock, "taken over: its lease had run out"),
+        };
+        let record = Record::Lock { holder: lock.holder.who.clone(), since: lock.since.clone(), how: how.into() };
+        self.journal.write(record).map_err(|e| (Outcome::Failed, e.to_string()))?;
+        self.send(Event::Note(format!("the lock of {} (since {}) was {how}", lock.holder.who, lock.since)));
+        Ok(())
     }
 
     /// One step, retried as often as the operator wants. `Ok(true)` when it changed something.
@@ -128,6 +152,8 @@ impl Engine {
             self.send(Event::Failed(failure.clone()));
             match self.operator.failed(failure).await {
                 Choice::Retry => {}
+                // Whoever has the lock now must not find things taken back under their hands.
+                Choice::Undo if matches!(error, ActError::Lock(_)) => return Err(Self::left(&id, begun, &error)),
                 Choice::Undo if begun && !undo.is_empty() => {
                     let undone = self.take_back(&id, &undo).await;
                     return Err((Outcome::Failed, undone));
@@ -137,13 +163,16 @@ impl Engine {
                     self.send(Event::Note(format!("{id} was skipped; run again to do it later")));
                     return Ok(false);
                 }
-                Choice::Undo | Choice::Skip | Choice::Stop => {
-                    let outcome = if matches!(error, ActError::Gate(_)) { Outcome::Refused } else { Outcome::Failed };
-                    let how = if begun { "was left half done" } else { "changed nothing" };
-                    return Err((outcome, format!("{id} {how}: {error}; run again once that is mended")));
-                }
+                Choice::Undo | Choice::Skip | Choice::Stop => return Err(Self::left(&id, begun, &error)),
             }
         }
+    }
+
+    /// A step that failed and is left as it is.
+    fn left(id: &StepId, begun: bool, error: &ActError) -> (Outcome, String) {
+        let outcome = if matches!(error, ActError::Gate(_)) { Outcome::Refused } else { Outcome::Failed };
+        let how = if begun { "was left half done" } else { "changed nothing" };
+        (outcome, format!("{id} {how}: {error}; run again once that is mended"))
     }
 
     /// Probe to outcome, once. `None` when there was nothing to do.
@@ -211,6 +240,7 @@ impl Engine {
     ) -> Result<(), Trouble> {
         let id = step.id();
         let name = step.journal_name();
+        self.lock.still().await.map_err(|error| before("the lock on the cluster", error))?;
         self.journal.write(Record::Intent {
             step: name.clone(),
             risk: plan.risk,
@@ -228,6 +258,7 @@ impl Engine {
         for (index, act) in plan.acts.iter().enumerate() {
             let doing = plan.view.acts.get(index).map(|a| a.title.clone()).unwrap_or_default();
             let after = |error| Trouble::Act { doing: doing.clone(), error, begun: true };
+            self.lock.still().await.map_err(after)?;
             if act.changes_membership() {
                 self.gate(step).await.map_err(after)?;
             }

@@ -13,7 +13,11 @@ use super::{
     plan::{Plan, Shown, UndoCard},
     step::{Chapter, Probe, Risk, SharedStep, Step, StepId},
 };
-use crate::{cluster::HostName, remote::etcd::EtcdApi};
+use crate::{
+    cluster::{HostName, quorum},
+    remote::etcd::{EtcdApi, Member, Membership},
+    survey::{Finding, Severity},
+};
 
 /// Prefix of an undo's own step names in a journal.
 const PREFIX: &str = "undo:";
@@ -171,6 +175,17 @@ impl Step for TakeBack {
         Ok(plan)
     }
 
+    async fn gate(&self) -> Result<Vec<Finding>, ActError> {
+        let cluster = HostName::new("cluster");
+        let seen = self.etcd.look().await.map_err(|e| ActError::Etcd { host: cluster, why: e.to_string() })?;
+        let urls = self.begun.undo.iter().filter_map(|a| match a {
+            UndoAct::MemberRemove { peer_url, .. } => Some(peer_url.as_str()),
+            _ => None,
+        });
+        let hosts: Vec<HostName> = self.begun.undo.iter().map(UndoAct::host).collect();
+        Ok(spare(&seen, &urls.collect::<Vec<_>>(), &hosts).into_iter().collect())
+    }
+
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         let cluster = HostName::new("cluster");
         let seen = self.etcd.look().await.map_err(|e| ActError::Etcd { host: cluster, why: e.to_string() })?;
@@ -183,6 +198,36 @@ impl Step for TakeBack {
         }
         Ok(vec![seen.voters().sentence()])
     }
+}
+
+/// What speaks against taking a step back now: it removes the members with those peer URLs, and changes something on those
+/// hosts. Removing what is broken is always a way out; anything else waits until one more failure can be borne.
+fn spare(seen: &Membership, removed: &[&str], hosts: &[HostName]) -> Option<Finding> {
+    let gone = |m: &&Member| m.peer_urls.iter().any(|url| removed.contains(&url.as_str()));
+    let voters = |m: &&Member| !m.learner;
+    let left: Vec<_> = seen.members.iter().filter(voters).filter(|m| !gone(m)).collect();
+    let down: Vec<_> = left.iter().filter(|m| !m.healthy()).map(|m| m.name.clone()).collect();
+    // What is removed while it does not vote, or is broken itself, takes no margin away.
+    let taken = seen.members.iter().filter(gone).any(|m| !m.learner && m.healthy());
+    let on = |m: &&&Member| m.host.as_ref().is_some_and(|h| hosts.contains(h));
+    let touches = left.iter().filter(on).any(|m| m.healthy());
+    let (all, healthy) = (left.len(), left.len() - down.len());
+    let enough = if down.is_empty() { healthy >= quorum(all) } else { healthy > quorum(all) };
+    if enough || (!taken && !touches) {
+        return None;
+    }
+    Some(Finding {
+        severity: Severity::Block,
+        host: None,
+        what: tr!(
+            "{healthy} of the {all} voters that would be left are healthy ({down} is not)",
+            healthy = healthy,
+            all = all,
+            down = down.join(", ")
+        ),
+        why: tr!("if another one fails while this is taken back, quorum is lost"),
+        remedy: tr!("repair {member} first (look at its journal), then run again", member = down.join(", ")),
+    })
 }
 
 #[cfg(test)]

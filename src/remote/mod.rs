@@ -20,6 +20,7 @@ pub mod container;
 pub mod etcd;
 pub mod facts;
 pub mod kube;
+pub mod lock;
 pub mod op;
 pub mod package;
 pub mod pods;

@@ -7,7 +7,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretSlice};
 
-use super::{container::ContainerOp, package::PackageOp, pods::PodsOp, tree::TreeOp};
+use super::{container::ContainerOp, lock::LockOp, package::PackageOp, pods::PodsOp, tree::TreeOp};
 
 /// Bytes that must never be shown, logged or journaled: no `Display`, a redacted `Debug`, no `Serialize`.
 #[derive(Clone)]
@@ -364,6 +364,8 @@ pub enum Op {
     Container(ContainerOp),
     /// The pods of a node.
     Pods(PodsOp),
+    /// The lock on the cluster.
+    Lock(LockOp),
 
     // ---- etcd's own tools ---------------------------------------------------------------------------------------
     /// `etcdctl snapshot save` on the member's host, mode 0600.
@@ -421,6 +423,7 @@ impl Op {
             Self::Package(op) => return op.read_only(),
             Self::Container(op) => return op.read_only(),
             Self::Pods(op) => return op.read_only(),
+            Self::Lock(op) => return op.read_only(),
             _ => {}
         }
         matches!(
@@ -447,6 +450,7 @@ impl Op {
             Self::Package(op) => return op.deadline(),
             Self::Container(op) => return op.deadline(),
             Self::Pods(op) => return op.deadline(),
+            Self::Lock(_) => return LockOp::DEADLINE,
             _ => {}
         }
         Duration::from_secs(match self {
@@ -501,6 +505,7 @@ impl Op {
             Self::Package(op) => op.summary(),
             Self::Container(op) => op.summary(),
             Self::Pods(op) => op.summary(),
+            Self::Lock(op) => op.summary(),
             Self::RehearsalEtcd { peer_url, .. } => format!("lone rehearsal etcd on {peer_url}"),
         }
     }

@@ -55,7 +55,7 @@ pub fn steps(cx: &Arc<Ctx>) -> Vec<SharedStep> {
     for chapter in [etcd::steps, kubernetes::steps, apiserver::steps, start::steps, workers::steps] {
         steps.extend(chapter(cx));
     }
-    steps
+    steps.into_iter().map(|step| gate::Guarded::step(cx, step)).collect()
 }
 
 /// The last chapter that [`steps`] covers.

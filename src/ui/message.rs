@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     cluster::HostName,
     engine::{Event, StepId, confirm::Choice},
-    remote::etcd::Membership,
+    remote::{etcd::Membership, lock::Lock},
     survey::{HostObserved, Observed},
     watch::{LogMsg, NodesLook, PortSeen, Source},
 };
@@ -107,6 +107,14 @@ pub enum Msg {
     },
     /// What came of a wish about the drill.
     Drill(DrillMsg),
+    /// The lock on the cluster is another run's, and its lease has run out: take it over? Answered by [`Effect::TakeOver`]
+    /// with the same id.
+    AskTakeOver {
+        /// Whose question this is.
+        id: u64,
+        /// The lock as it was found.
+        lock: Lock,
+    },
     /// SIGHUP or SIGTERM: finish what runs, then leave; nobody is asked.
     Terminate,
     /// A part of the program itself broke (a panicking task): a bug, shown as such.
@@ -150,6 +158,13 @@ pub enum Effect {
         /// The question's id.
         id: u64,
         /// Whether it is the right key.
+        yes: bool,
+    },
+    /// Take the lock on the cluster over, or leave it.
+    TakeOver {
+        /// The question's id.
+        id: u64,
+        /// Whether it is taken.
         yes: bool,
     },
     /// A secret that was asked for; `None` when the operator gave none.

@@ -296,10 +296,11 @@ pub(super) struct Asking {
     pub section: Section,
 }
 
-/// A question of the login.
+/// A question of the login, or of the lock on the cluster.
 #[derive(Debug, Clone)]
 pub(super) enum Ask {
     HostKey { id: u64, host: HostName, address: String, key_type: String, fingerprint: String },
+    TakeOver { id: u64, lock: crate::remote::lock::Lock },
     Secret { id: u64, prompt: String, second: bool, typed: Secret },
 }
 

@@ -87,6 +87,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             training::told(model, msg);
             Vec::new()
         }
+        Msg::AskTakeOver { id, lock } => {
+            model.asks.push_back(Ask::TakeOver { id, lock });
+            Vec::new()
+        }
         Msg::Terminate => terminate(model),
         Msg::Fatal(what) => fatal(model, &what),
     };
@@ -101,7 +105,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
 fn question(model: &Model) -> (Context, Option<u64>, Option<String>) {
     let context = keys::context(model);
     let ask = model.asks.front().map(|a| match a {
-        Ask::HostKey { id, .. } | Ask::Secret { id, .. } => *id,
+        Ask::HostKey { id, .. } | Ask::TakeOver { id, .. } | Ask::Secret { id, .. } => *id,
     });
     (context, ask, model.asking.as_ref().map(|a| a.request.step.to_string()))
 }
@@ -164,6 +168,7 @@ fn fatal(model: &mut Model, what: &str) -> Vec<Effect> {
 fn refuse(ask: &Ask) -> Effect {
     match ask {
         Ask::HostKey { id, .. } => Effect::AcceptHostKey { id: *id, yes: false },
+        Ask::TakeOver { id, .. } => Effect::TakeOver { id: *id, yes: false },
         Ask::Secret { id, .. } => Effect::Secret { id: *id, secret: None },
     }
 }

@@ -2,11 +2,14 @@
 
 #![cfg(test)]
 
+mod docs;
 mod drills;
 mod faults;
 mod growth;
 mod harness;
 mod kube_growth;
+mod lock;
+mod matrix;
 mod resume;
 mod two_keys;
 mod watch;

@@ -42,6 +42,7 @@ fn model(context: Context, action: Action) -> Model {
         (Context::ConfirmTyped, _) => "confirm-irreversible",
         (Context::Undo, _) => "failed-undo",
         (Context::HostKey, _) => "connecting-host-key",
+        (Context::TakeOver, _) => "take-over",
         (Context::Secret, _) => "connecting-secret",
         (Context::Quit, _) => "quit-running",
         (Context::QuitHard, _) => "quit-stopping",
@@ -118,6 +119,8 @@ fn expected(context: Context, action: Action) -> Vec<Effect> {
         }
         (Action::Refuse, _) => stop(),
         (Action::No, Context::HostKey) => vec![Effect::AcceptHostKey { id: 1, yes: false }],
+        (Action::Yes, Context::TakeOver) => vec![Effect::TakeOver { id: 3, yes: true }],
+        (Action::No, Context::TakeOver) => vec![Effect::TakeOver { id: 3, yes: false }],
         (Action::No, Context::Secret) => vec![Effect::Secret { id: 2, secret: None }],
         (Action::Retry, _) => vec![Effect::Choose(Choice::Retry)],
         (Action::Stop, _) => vec![Effect::Choose(Choice::Stop)],

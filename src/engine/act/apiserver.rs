@@ -5,13 +5,14 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use rustls::pki_types::ServerName;
 use serde_yaml::Value;
+use tokio::time::Instant;
 
 use super::{
     Act, ActCx, ActError,

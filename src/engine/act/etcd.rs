@@ -1,8 +1,9 @@
 //! Acts on etcd's membership. After any error the member list is read again; nothing is blindly tried twice.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::{Act, ActCx, ActError, ActProgress};
 use crate::{

@@ -61,6 +61,9 @@ pub enum ActError {
     /// Something looked at is not as it has to be.
     #[error("{0}")]
     NotProven(String),
+    /// The lock on the cluster is not held (any more).
+    #[error("{0}")]
+    Lock(String),
     /// It is not safe now.
     #[error("refused: {}", .0.iter().map(|f| f.what.as_str()).collect::<Vec<_>>().join("; "))]
     Gate(Vec<Finding>),

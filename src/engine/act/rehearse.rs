@@ -6,10 +6,11 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::{Act, ActCx, ActError, etcd::waiting, handshake};
 use crate::{

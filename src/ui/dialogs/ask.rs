@@ -1,10 +1,11 @@
-//! What the login asks: an unknown host key, a secret.
+//! What the login asks: an unknown host key, a secret; and what the lock on the cluster does.
 
 use ratatui::text::Line;
 
 use super::Dialog;
 use crate::{
     cluster::HostName,
+    remote::lock::Lock,
     ui::{
         draw::{labelled, line, prose, span},
         message::Secret,
@@ -52,6 +53,42 @@ pub fn host_key(
     Dialog {
         title: line(" Is this the host's key? ", Tone::Strong),
         right: line(more, Tone::Dim),
+        tone: Some(Tone::Warn),
+        body,
+        foot,
+        width,
+        ..Dialog::default()
+    }
+}
+
+/// Another run's lock whose lease has run out.
+pub fn take_over(model: &Model, lock: &Lock, width: usize) -> Dialog {
+    let what = tr!(
+        "Another run has the lock on this cluster and has not renewed it in time. It may have died, or its machine sleeps."
+    );
+    let mut body = prose(&what, 0, width, Tone::Plain);
+    body.push(Line::default());
+    body.extend(labelled("who", 13, &lock.holder.who, width, Tone::Strong));
+    body.extend(labelled("process", 13, &lock.holder.pid.to_string(), width, Tone::Plain));
+    body.extend(labelled("since", 13, &lock.since, width, Tone::Plain));
+    body.extend(labelled("lease", 13, &tr!("ran out {seconds} s ago", seconds = -lock.left), width, Tone::Plain));
+    body.push(Line::default());
+    let ask = tr!(
+        "Ask whoever it is before you say yes. A run that wakes up again finds its lock gone and stops before its next action."
+    );
+    body.extend(prose(&ask, 0, width, Tone::Plain));
+    let mut foot = Vec::new();
+    if let Some(said) = model.remark() {
+        foot.extend(prose(&format!("! {said}"), 0, width, Tone::Warn));
+    }
+    foot.push(Line::from(vec![
+        span("y", if model.settled() { Tone::Key } else { Tone::Dim }),
+        span(" yes, take it over   ", Tone::Plain),
+        span("n", Tone::Key),
+        span(" no, stop here", Tone::Plain),
+    ]));
+    Dialog {
+        title: line(" Take the lock over? ", Tone::Strong),
         tone: Some(Tone::Warn),
         body,
         foot,

@@ -74,6 +74,13 @@ pub const TABLE: &[Binding] = &[
     bind(&[ch('y')], Action::Yes, &[C::Confirm], "yes, run it", "Yes: run this step"),
     bind(&[ch('y')], Action::Yes, &[C::Undo], "yes, take it back", "Yes: take the step back as shown"),
     bind(&[ch('y')], Action::Yes, &[C::HostKey], "yes, it is this key", "Yes: this is the host's key; remember it"),
+    bind(
+        &[ch('y')],
+        Action::Yes,
+        &[C::TakeOver],
+        "yes, take it over",
+        "Yes: nobody works there any more; take the lock over",
+    ),
     bind(&[ch('y')], Action::Yes, &[C::Quit], "yes, leave", "Yes: leave; what runs is finished first"),
     bind(
         &[key(KeyCode::Enter)],
@@ -99,7 +106,7 @@ pub const TABLE: &[Binding] = &[
         "no, stop here",
         "No: stop the run here; this step changed nothing",
     ),
-    bind(&[ch('n'), key(KeyCode::Esc)], Action::No, &[C::Undo, C::HostKey, C::Quit], "no", "No"),
+    bind(&[ch('n'), key(KeyCode::Esc)], Action::No, &[C::Undo, C::HostKey, C::TakeOver, C::Quit], "no", "No"),
     bind(&[key(KeyCode::Esc)], Action::No, &[C::Secret, C::QuitHard], "cancel", "Give nothing, go back"),
     bind(&[key(KeyCode::Esc)], Action::No, &[C::Prompt, C::Palette], "back", "Back to what was before"),
     bind(
@@ -287,7 +294,7 @@ pub const TABLE: &[Binding] = &[
     bind(
         &[ctrl('c')],
         Action::Quit,
-        &[C::ConfirmTyped, C::Secret, C::Help, C::File],
+        &[C::ConfirmTyped, C::Secret, C::TakeOver, C::Help, C::File],
         "",
         "Leave; asks while something runs or waits",
     ),

@@ -92,6 +92,7 @@ pub fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
         Context::Confirm
         | Context::ConfirmTyped
         | Context::HostKey
+        | Context::TakeOver
         | Context::Undo
         | Context::Quit
         | Context::QuitHard => model.say("pasted text confirms nothing: type it yourself"),
@@ -239,6 +240,10 @@ fn yes(model: &mut Model, context: Context, repeated: bool) -> Vec<Effect> {
             Some(Ask::HostKey { id, .. }) => vec![Effect::AcceptHostKey { id, yes: true }],
             _ => Vec::new(),
         },
+        Context::TakeOver => match model.asks.pop_front() {
+            Some(Ask::TakeOver { id, .. }) => vec![Effect::TakeOver { id, yes: true }],
+            _ => Vec::new(),
+        },
         Context::Quit => leave(model),
         _ => Vec::new(),
     }
@@ -249,7 +254,9 @@ fn no(model: &mut Model, context: Context) -> Vec<Effect> {
         Context::Undo => model.undo_question = false,
         Context::Quit | Context::QuitHard => model.quit = None,
         Context::Prompt | Context::Palette => typing::cancel(model),
-        Context::HostKey | Context::Secret => return model.asks.pop_front().map(|a| refuse(&a)).into_iter().collect(),
+        Context::HostKey | Context::TakeOver | Context::Secret => {
+            return model.asks.pop_front().map(|a| refuse(&a)).into_iter().collect();
+        }
         _ => {}
     }
     Vec::new()

@@ -1,12 +1,10 @@
 //! New masters started side by side: nothing is served by them yet, so nothing is at stake between one and the other.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::{node, open};
 use crate::{

@@ -1,12 +1,10 @@
 //! A node made like its peers: labels, taints, cordon.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{kubectl, open};
 use crate::{

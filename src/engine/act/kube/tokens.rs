@@ -1,12 +1,10 @@
 //! Service-account tokens shown to every apiserver: the one request that fails at once where keys or CAs differ.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
+use tokio::time::Instant;
 
 use super::open;
 use crate::{
