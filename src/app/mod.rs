@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
-            eprintln!("banister: cannot start: {e}");
+            eprintln!("{}", tr!("banister: cannot start: {e}", e = e));
             return ExitCode::FAILURE;
         }
     };

@@ -33,16 +33,20 @@ pub(super) async fn run(args: &PracticeArgs) -> u8 {
         }
     };
     if args.headless {
-        say(&[format!("[practice] {}: {}; every host lives in memory", scenario.name, scenario.about)]);
+        say(&[tr!(
+            "[practice] {name}: {about}; every host lives in memory",
+            name = scenario.name,
+            about = scenario.about
+        )]);
     }
     let cluster = practice.cluster.clone();
     let flags = args.headless.then_some((args.approve, args.on_failure));
     let task = Task::Grow { through: runbook::LAST_CHAPTER };
     let code = walk(&Hosts::Practice(practice), task, flags, Extras { record: args.record.clone() }).await;
     match leave_report(&cluster) {
-        Ok(Some(path)) => say(&[format!("[practice] report {}", path.display())]),
+        Ok(Some(path)) => say(&[tr!("[practice] report {path}", path = path.display())]),
         Ok(None) => {}
-        Err(e) => eprintln!("banister: no report: {e}"),
+        Err(e) => eprintln!("{}", tr!("banister: no report: {e}", e = e)),
     }
     code
 }
@@ -55,6 +59,7 @@ fn leave_report(cluster: &Arc<Cluster>) -> Result<Option<PathBuf>, String> {
     }
     let report = report(&lines, paths::backups(cluster).display().to_string());
     let path = paths::journals(cluster).join("report.md");
-    std::fs::write(&path, report.markdown()).map_err(|e| format!("{}: {e}; make room", path.display()))?;
+    std::fs::write(&path, report.markdown())
+        .map_err(|e| tr!("{path}: {e}; make room", path = path.display(), e = e))?;
     Ok(Some(path))
 }

@@ -29,7 +29,7 @@ pub(super) async fn run(args: &ReplayArgs) -> u8 {
     let (guard, screen) = match Guard::enter(|_| (), None) {
         Ok(both) => both,
         Err(e) => {
-            eprintln!("banister: the terminal cannot be used: {e}");
+            eprintln!("{}", tr!("banister: the terminal cannot be used: {e}", e = e));
             return 1;
         }
     };

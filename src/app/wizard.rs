@@ -38,6 +38,7 @@ use crate::{
         confirm::{Choice, ConfirmRequest, Decision, Failure},
         event::{Event, Outcome, StepState},
     },
+    lang::{self, Lang},
     remote::{Asker, etcd::EtcdApi, ssh},
     runbook::texts,
     survey::{Observed, Severity},
@@ -59,7 +60,10 @@ const FRAME: Duration = Duration::from_millis(25);
 pub(super) async fn run(hosts: &Hosts, task: Task, extras: Extras) -> u8 {
     if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
         eprintln!(
-            "banister: the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all"
+            "{}",
+            tr!(
+                "banister: the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all"
+            )
         );
         return 2;
     }
@@ -81,7 +85,7 @@ pub(super) async fn run(hosts: &Hosts, task: Task, extras: Extras) -> u8 {
     let (guard, screen) = match entered {
         Ok(both) => both,
         Err(e) => {
-            eprintln!("banister: the terminal cannot be used: {e}");
+            eprintln!("{}", tr!("banister: the terminal cannot be used: {e}", e = e));
             return 1;
         }
     };
@@ -157,7 +161,7 @@ impl Wizard {
         let model = Model::new(Setup {
             cluster: hosts.cluster().clone(),
             texts: step_texts(),
-            theme: Theme::detect(|name| std::env::var(name).ok()),
+            theme: theme(),
             now: now(began),
             size,
             practice: hosts.practice(),
@@ -570,4 +574,11 @@ fn copy(text: &str) {
     let encoded = base64::engine::general_purpose::STANDARD.encode(text);
     let mut out = std::io::stdout().lock();
     let _ = write!(out, "\x1b]52;c;{encoded}\x07").and_then(|()| out.flush());
+}
+
+/// What the terminal can show. Chinese was asked for or is the locale's: then it can show more than ASCII, whatever else
+/// the locale says.
+fn theme() -> Theme {
+    let theme = Theme::detect(|name| std::env::var(name).ok());
+    Theme { unicode: theme.unicode || lang::current() == Lang::Chinese, ..theme }
 }

@@ -27,8 +27,10 @@ use std::{
 };
 
 mod choice;
+mod wrap;
 
 pub use choice::from_locale;
+pub use wrap::separator;
 
 /// A language the operator can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -69,23 +69,23 @@ impl Context {
     }
 
     /// Its heading in the help.
-    pub const fn title(self) -> &'static str {
+    pub fn title(self) -> &'static str {
         match self {
-            Self::Connecting => "Connecting",
-            Self::Survey => "Survey",
-            Self::Wizard => "Wizard",
-            Self::Failed => "Failed step",
-            Self::Finished => "Finished",
-            Self::Confirm => "Question before a step",
-            Self::ConfirmTyped => "Question before a point of no return",
-            Self::Undo => "Question before an undo",
-            Self::HostKey => "Unknown host key",
-            Self::Secret => "Passphrase, password or code",
-            Self::Quit => "Question before leaving",
-            Self::QuitHard => "Leaving while something runs",
-            Self::Help => "Help",
-            Self::Prompt => "Find, or filter",
-            Self::Palette => "Palette",
+            Self::Connecting => trs!("Connecting"),
+            Self::Survey => trs!("Survey"),
+            Self::Wizard => trs!("Wizard"),
+            Self::Failed => trs!("Failed step"),
+            Self::Finished => trs!("Finished"),
+            Self::Confirm => trs!("Question before a step"),
+            Self::ConfirmTyped => trs!("Question before a point of no return"),
+            Self::Undo => trs!("Question before an undo"),
+            Self::HostKey => trs!("Unknown host key"),
+            Self::Secret => trs!("Passphrase, password or code"),
+            Self::Quit => trs!("Question before leaving"),
+            Self::QuitHard => trs!("Leaving while something runs"),
+            Self::Help => trs!("Help"),
+            Self::Prompt => trs!("Find, or filter"),
+            Self::Palette => trs!("Palette"),
         }
     }
 }
@@ -175,7 +175,7 @@ impl Key {
     /// Its name in the help.
     pub fn name(self) -> String {
         match self.code {
-            KeyCode::Char(' ') => "Space".to_owned(),
+            KeyCode::Char(' ') => trs!("Space").to_owned(),
             KeyCode::Char(c) if self.ctrl => format!("Ctrl-{}", c.to_ascii_uppercase()),
             KeyCode::Char(c) => c.to_string(),
             KeyCode::Up => "↑".to_owned(),

@@ -99,7 +99,9 @@ impl Matrix {
             }),
             row("etcd-restarts", &seen, |s| Some(installed(s)?.unit.restarts.to_string())),
             row("ca", &seen, |s| Some(fingerprint(installed(s)?.ca.as_ref()?, |c| &c.fingerprint))),
-            row("ca-key", &seen, |s| Some(if installed(s)?.ca_key? { "yes" } else { "unusable" }.to_owned())),
+            row("ca-key", &seen, |s| {
+                Some(if installed(s)?.ca_key? { trs!("yes") } else { trs!("unusable") }.to_owned())
+            }),
         ];
         for (key, pair) in [("server", EtcdPair::Server), ("peer", EtcdPair::Peer), ("client", EtcdPair::Client)] {
             rows.push(row(key, &seen, |s| Some(fingerprint(installed(s)?.certs.get(&pair)?, |c| &c.key_fingerprint))));
@@ -108,9 +110,9 @@ impl Matrix {
         rows.push(row("data", &seen, |s| {
             s.etcd.as_ref()?.version.as_ref()?;
             Some(match s.etcd.as_ref()?.data_entries {
-                None => "none".to_owned(),
-                Some(0) => "empty".to_owned(),
-                Some(_) => "in use".to_owned(),
+                None => trs!("none").to_owned(),
+                Some(0) => trs!("empty").to_owned(),
+                Some(_) => trs!("in use").to_owned(),
             })
         }));
         let (flags, alike) = flags(cluster, &masters);
@@ -136,7 +138,7 @@ fn installed(seen: &HostSeen) -> Option<&crate::survey::EtcdOnHost> {
 fn fingerprint(cert: &CertOnDisk, of: impl Fn(&crate::pki::CertInfo) -> &String) -> String {
     match &cert.cert {
         Ok(info) => of(info).chars().take(DIGITS).collect(),
-        Err(_) => "unreadable".to_owned(),
+        Err(_) => trs!("unreadable").to_owned(),
     }
 }
 
@@ -144,7 +146,8 @@ fn signed(seen: &HostSeen) -> Option<String> {
     let etcd = installed(seen)?;
     let not: Vec<String> =
         etcd.certs.iter().filter(|(_, c)| c.issued_by_ca == Some(false)).map(|(pair, _)| pair.to_string()).collect();
-    (!etcd.certs.is_empty()).then(|| if not.is_empty() { "all".to_owned() } else { format!("not {}", not.join(", ")) })
+    (!etcd.certs.is_empty())
+        .then(|| if not.is_empty() { trs!("all").to_owned() } else { tr!("not {not}", not = not.join(", ")) })
 }
 
 fn words(key: &str) -> Words {
@@ -208,7 +211,7 @@ fn flags(cluster: &Cluster, masters: &[&HostObserved]) -> (Vec<Row>, usize) {
     let (mut rows, mut alike) = (Vec::new(), 0);
     for name in names {
         let value = |flags: &Option<BTreeMap<String, String>>| {
-            flags.as_ref().map(|f| f.get(name).cloned().unwrap_or_else(|| "not set".to_owned()))
+            flags.as_ref().map(|f| f.get(name).cloned().unwrap_or_else(|| trs!("not set").to_owned()))
         };
         let row = compared(format!("--{}", clean::line(name)), all.iter().map(value).collect(), words("flag").symptom);
         if row.differs() {

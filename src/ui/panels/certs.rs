@@ -38,7 +38,7 @@ const SOON: i64 = 30;
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Certs;
     let right = aged(model, model.masters_shown().at, SLOW_STALE);
-    let inner = titled(vec![title("Certificates of etcd", focused)], right, focused, area, buf);
+    let inner = titled(vec![title(trs!("Certificates of etcd"), focused)], right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.certs, inner, buf);
 }
 
@@ -46,7 +46,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if model.masters_shown().hosts.is_empty() {
-        return vec![line(" not looked at yet", Tone::Dim)];
+        return vec![line(trs!(" not looked at yet"), Tone::Dim)];
     }
     for node in model.cluster.all_masters() {
         let Some(host) = model.masters_shown().hosts.iter().find(|h| h.name == node.name) else { continue };
@@ -59,7 +59,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
             Ok(seen) => {
                 let certs = seen.etcd.as_ref().map(|e| &e.certs);
                 if certs.is_none_or(std::collections::BTreeMap::is_empty) {
-                    lines.push(line(" · none yet", Tone::Dim));
+                    lines.push(line(trs!(" · none yet"), Tone::Dim));
                 }
                 for (pair, cert) in certs.into_iter().flatten() {
                     lines.extend(one(model, node, *pair, cert, width));
@@ -77,7 +77,7 @@ fn one(model: &Model, node: &Node, pair: EtcdPair, disk: &CertOnDisk, width: usi
             return labelled(
                 &format!(" ✗ {pair}"),
                 10,
-                &format!("cannot be read: {}", clean::line(why)),
+                &tr!("cannot be read: {why}", why = clean::line(why)),
                 width,
                 Tone::Bad,
             );
@@ -100,10 +100,10 @@ fn one(model: &Model, node: &Node, pair: EtcdPair, disk: &CertOnDisk, width: usi
     }
     lines.extend(names.lines(width));
     if model.unfolded {
-        lines.extend(labelled("     subject", LABEL, &clean::line(&info.subject), width, Tone::Plain));
-        lines.extend(labelled("     issuer", LABEL, &clean::line(&info.issuer), width, Tone::Plain));
+        lines.extend(labelled(trs!("     subject"), LABEL, &clean::line(&info.subject), width, Tone::Plain));
+        lines.extend(labelled(trs!("     issuer"), LABEL, &clean::line(&info.issuer), width, Tone::Plain));
         lines.extend(labelled(
-            "     key",
+            trs!("     key"),
             LABEL,
             &format!("{} {}", info.key_type, info.usages.join(" ")),
             width,
@@ -113,7 +113,7 @@ fn one(model: &Model, node: &Node, pair: EtcdPair, disk: &CertOnDisk, width: usi
     }
     let trouble = port.and_then(|p| p.served.as_ref().ok()).map(|s| s.trouble.as_str()).filter(|t| !t.is_empty());
     if let Some(why) = trouble.or_else(|| port.and_then(|p| p.served.as_ref().err()).map(String::as_str)) {
-        lines.extend(labelled("     port", LABEL, &clean::line(why), width, Tone::Warn));
+        lines.extend(labelled(trs!("     port"), LABEL, &clean::line(why), width, Tone::Warn));
     }
     lines
 }
@@ -137,40 +137,40 @@ fn fact(words: impl Into<String>, bad: Bad) -> Fact {
 
 fn expiry(model: &Model, info: &CertInfo) -> Fact {
     match info.days_left(model.now.epoch) {
-        days if days < 0 => fact(format!("EXPIRED {} days ago", -days), Bad::Yes),
-        days if info.not_before > model.now.epoch => fact(format!("NOT YET VALID, {days} days"), Bad::Yes),
-        days if days < SOON => fact(format!("expires in {days} days"), Bad::Look),
-        days => fact(format!("{days} days left"), Bad::No),
+        days if days < 0 => fact(tr!("EXPIRED {days} days ago", days = -days), Bad::Yes),
+        days if info.not_before > model.now.epoch => fact(tr!("NOT YET VALID, {days} days", days = days), Bad::Yes),
+        days if days < SOON => fact(tr!("expires in {days} days", days = days), Bad::Look),
+        days => fact(tr!("{days} days left", days = days), Bad::No),
     }
 }
 
 fn key(disk: &CertOnDisk) -> Fact {
     match disk.key_matches {
-        Some(true) => fact("key fits", Bad::No),
-        Some(false) => fact("KEY OF ANOTHER CERTIFICATE", Bad::Yes),
-        None => fact("key not seen", Bad::Look),
+        Some(true) => fact(trs!("key fits"), Bad::No),
+        Some(false) => fact(trs!("KEY OF ANOTHER CERTIFICATE"), Bad::Yes),
+        None => fact(trs!("key not seen"), Bad::Look),
     }
 }
 
 fn signed(disk: &CertOnDisk) -> Fact {
     match disk.issued_by_ca {
-        Some(true) => fact("this CA's", Bad::No),
-        Some(false) => fact("ANOTHER CA'S", Bad::Yes),
-        None => fact("CA not seen", Bad::Look),
+        Some(true) => fact(trs!("this CA's"), Bad::No),
+        Some(false) => fact(trs!("ANOTHER CA'S"), Bad::Yes),
+        None => fact(trs!("CA not seen"), Bad::Look),
     }
 }
 
 fn served(port: &PortSeen, disk: &CertInfo) -> Fact {
     let number = port.port;
     match &port.served {
-        Err(_) => fact(format!("{number} does not answer"), Bad::Look),
+        Err(_) => fact(tr!("{number} does not answer", number = number), Bad::Look),
         Ok(ServedCert { cert, .. }) if cert.fingerprint != disk.fingerprint => {
-            fact(format!("{number} SERVES ANOTHER ONE"), Bad::Yes)
+            fact(tr!("{number} SERVES ANOTHER ONE", number = number), Bad::Yes)
         }
         Ok(ServedCert { trouble, .. }) if !trouble.is_empty() => {
-            fact(format!("{number} serves it, with trouble"), Bad::Look)
+            fact(tr!("{number} serves it, with trouble", number = number), Bad::Look)
         }
-        Ok(_) => fact(format!("{number} serves it"), Bad::No),
+        Ok(_) => fact(tr!("{number} serves it", number = number), Bad::No),
     }
 }
 
@@ -223,10 +223,10 @@ impl Names {
 
     fn lines(&self, width: usize) -> Vec<Line<'static>> {
         let groups = [
-            ("     kept", &self.kept, Tone::Plain),
-            ("   + added", &self.added, Tone::Good),
-            ("   - missing", &self.missing, Tone::Bad),
-            ("   ! unexpected", &self.unexpected, Tone::Warn),
+            (trs!("     kept"), &self.kept, Tone::Plain),
+            (trs!("   + added"), &self.added, Tone::Good),
+            (trs!("   - missing"), &self.missing, Tone::Bad),
+            (trs!("   ! unexpected"), &self.unexpected, Tone::Warn),
         ];
         let list = |names: &[San]| names.iter().map(|s| clean::line(&s.to_string())).collect::<Vec<_>>().join("  ");
         let full = groups.into_iter().filter(|(_, names, _)| !names.is_empty());

@@ -27,7 +27,7 @@ const NARROWEST: usize = 11;
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Masters;
     let right = aged(model, model.masters_shown().at, SLOW_STALE);
-    let inner = titled(vec![title("Masters side by side", focused)], right, focused, area, buf);
+    let inner = titled(vec![title(trs!("Masters side by side"), focused)], right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.masters, inner, buf);
 }
 
@@ -35,7 +35,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let matrix = &model.masters_shown().matrix;
     if matrix.hosts.is_empty() {
-        return vec![line(" not looked at yet", Tone::Dim)];
+        return vec![line(trs!(" not looked at yet"), Tone::Dim)];
     }
     let room = width.saturating_sub(LABEL + 1);
     let fitting = (room / NARROWEST).clamp(1, matrix.hosts.len());
@@ -46,7 +46,10 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     lines.push(line(format!(" {}{head}", " ".repeat(LABEL)), Tone::Strong));
     let left_out = matrix.hosts.len() - fitting;
     if left_out > 0 {
-        let words = format!("{} not shown: widen the terminal, or z", text::count(left_out, "master"));
+        let words = tr!(
+            "{left_out} not shown: widen the terminal, or z",
+            left_out = tr!("{n} master" | "{n} masters" % left_out)
+        );
         lines.push(line(format!(" {words}"), Tone::Warn));
     }
     for row in &matrix.rows {
@@ -57,7 +60,10 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     }
     if matrix.flags_alike > 0 {
         lines.push(line(
-            format!(" {} of etcd's configuration alike on all", text::count(matrix.flags_alike, "flag")),
+            tr!(
+                " {flags_alike} of etcd's configuration alike on all",
+                flags_alike = tr!("{n} flag" | "{n} flags" % matrix.flags_alike)
+            ),
             Tone::Dim,
         ));
     }
@@ -67,8 +73,8 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
 fn verdict(model: &Model) -> Line<'static> {
     let matrix = &model.masters_shown().matrix;
     match matrix.differing() {
-        0 => line(" ✓ nothing differs that should not", Tone::Good),
-        n => line(format!(" ≠ {} with a difference, marked ≠", text::count(n, "row")), Tone::Warn),
+        0 => line(trs!(" ✓ nothing differs that should not"), Tone::Good),
+        n => line(format!(" ≠ {} with a difference, marked ≠", tr!("{n} row" | "{n} rows" % n)), Tone::Warn),
     }
 }
 

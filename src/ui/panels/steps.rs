@@ -32,8 +32,8 @@ const TITLE: usize = 34;
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Steps;
     let done = model.steps.iter().filter(|r| is_done(&r.state)).count();
-    let right = span(format!("{done} of {} done", model.steps.len()), Tone::Dim);
-    let inner = titled(vec![title("Steps", focused)], vec![right], focused, area, buf);
+    let right = span(tr!("{done} of {steps} done", done = done, steps = model.steps.len()), Tone::Dim);
+    let inner = titled(vec![title(trs!("Steps"), focused)], vec![right], focused, area, buf);
     let (rows, selected) = rows(model, usize::from(inner.width));
     let height = usize::from(inner.height);
     let from = selected.saturating_sub(height / 2).min(rows.len().saturating_sub(height));
@@ -119,10 +119,10 @@ pub fn risk_tone(risk: Risk) -> Tone {
 /// The words of a risk.
 pub fn risk_words(risk: Risk) -> &'static str {
     match risk {
-        Risk::ReadOnly => "only reads",
-        Risk::Reversible => "reversible",
-        Risk::Disruptive => "DISRUPTIVE",
-        Risk::Irreversible => "NO WAY BACK",
+        Risk::ReadOnly => trs!("only reads"),
+        Risk::Reversible => trs!("reversible"),
+        Risk::Disruptive => trs!("DISRUPTIVE"),
+        Risk::Irreversible => trs!("NO WAY BACK"),
     }
 }
 
@@ -131,15 +131,15 @@ pub fn state_words(model: &Model, step: &StepRow) -> String {
     let running = || text::duration(Duration::from_secs(model.now.at.saturating_sub(step.since).as_secs()));
     match &step.state {
         StepState::Waiting => String::new(),
-        StepState::Probing => "looking".to_owned(),
-        StepState::AlreadyDone(_) => "was done".to_owned(),
-        StepState::Asking => "waits for you".to_owned(),
-        StepState::Running => format!("running {}", running()),
-        StepState::Verifying => "proving".to_owned(),
+        StepState::Probing => trs!("looking").to_owned(),
+        StepState::AlreadyDone(_) => trs!("was done").to_owned(),
+        StepState::Asking => trs!("waits for you").to_owned(),
+        StepState::Running => tr!("running {running}", running = running()),
+        StepState::Verifying => trs!("proving").to_owned(),
         StepState::Done(took) => text::duration(*took),
-        StepState::Failed(_) => "FAILED".to_owned(),
-        StepState::Undone => "taken back".to_owned(),
-        StepState::Skipped => "SKIPPED".to_owned(),
+        StepState::Failed(_) => trs!("FAILED").to_owned(),
+        StepState::Undone => trs!("taken back").to_owned(),
+        StepState::Skipped => trs!("SKIPPED").to_owned(),
     }
 }
 
