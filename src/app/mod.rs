@@ -2,10 +2,11 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 mod cli;
 mod headless;
+mod help;
 mod history;
 mod live;
 mod paths;
@@ -22,8 +23,7 @@ use session::Hosts;
 use crate::{
     cluster::{Cluster, file},
     engine::Chapter,
-    lang::{self, Lang},
-    runbook,
+    lang, runbook,
 };
 
 /// Bad input or usage.
@@ -35,8 +35,9 @@ pub fn main() -> ExitCode {
         eprintln!("banister: {e}");
     }
     // clap exits with 2 on bad usage by itself, which is the documented code.
-    let cli = Cli::parse();
-    lang::choose(cli.lang.map_or_else(|| lang::from_locale(|v| std::env::var(v).ok()), Lang::from));
+    lang::choose(help::asked(std::env::args()).unwrap_or_else(|| lang::from_locale(|v| std::env::var(v).ok())));
+    let matches = help::in_language(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {

@@ -136,7 +136,7 @@ pub struct Change {
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum JournalError {
     /// Not writable.
-    #[error("the journal {} cannot be written: {why}; make room or set XDG_STATE_HOME to a place that has some, then run again", path.display())]
+    #[error("{}", tr!("the journal {path} cannot be written: {why}; make room or set XDG_STATE_HOME to a place that has some, then run again", path = path.display(), why = why))]
     Write {
         /// Which file.
         path: PathBuf,
@@ -144,7 +144,7 @@ pub enum JournalError {
         why: String,
     },
     /// Not readable, or not a journal.
-    #[error("the journal {} line {line} cannot be read: {why}", path.display())]
+    #[error("{}", tr!("the journal {path} line {line} cannot be read: {why}", path = path.display(), line = line, why = why))]
     Read {
         /// Which file.
         path: PathBuf,
@@ -210,7 +210,10 @@ impl Journal {
             }
             match serde_json::from_slice::<Line>(&text) {
                 Ok(line) if line.v > VERSION => {
-                    return Err(fail(number + 1, format!("written by a newer banister (format {})", line.v)));
+                    return Err(fail(
+                        number + 1,
+                        tr!("written by a newer banister (format {version})", version = line.v),
+                    ));
                 }
                 Ok(line) => lines.push(line),
                 Err(e) => torn = Some((number + 1, e.to_string())),

@@ -116,8 +116,7 @@ pub fn needed_programs(cluster: &Cluster, role: Role) -> Vec<String> {
         Role::Worker => return Vec::new(),
         Role::Original => ["systemctl", "sha256sum", "stat", "find", "sed", "tar"].map(Into::into).into(),
         Role::Joiner => {
-            let base =
-                ["systemctl", "sha256sum", "stat", "find", "sed", "getent", "groupadd", "useradd", "runuser"];
+            let base = ["systemctl", "sha256sum", "stat", "find", "sed", "getent", "groupadd", "useradd", "runuser"];
             base.map(Into::into).into()
         }
     };

@@ -223,7 +223,11 @@ pub fn survey(observed: &Observed) -> Vec<String> {
             Ok(seen) => {
                 let facts = &seen.facts;
                 let etcd = seen.etcd.as_ref().map_or_else(String::new, |e| {
-                    format!(", etcd {} {}", e.version.as_deref().unwrap_or(trs!("none")), e.unit.active)
+                    tr!(
+                        ", etcd {version} {active}",
+                        version = e.version.as_deref().unwrap_or(trs!("none")),
+                        active = e.unit.active
+                    )
                 });
                 tr!(
                     "{os}, clock {clock} ms{etcd}",

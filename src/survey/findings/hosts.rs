@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{View, block, finding, info, warn};
 use crate::{
     cluster::{BinarySource, FirewallChoice, Node, Role},
+    lang::{self, Lang},
     remote::{
         RemoteError,
         etcd::{Membership, Version},
@@ -61,12 +62,18 @@ fn reach(view: &View<'_>, out: &mut Vec<Finding>) {
 /// The message without the host's name before it and the advice behind it, which stand in columns of their own.
 fn without_advice(error: &RemoteError) -> String {
     let text = error.to_string();
-    let text = text.strip_prefix(&format!("{}: ", error.host())).unwrap_or(&text);
+    // A colon and a semicolon, in either language.
+    let host = error.host().to_string();
+    let after = text.strip_prefix(&host).and_then(|t| t.strip_prefix(": ").or_else(|| t.strip_prefix('：')));
+    let text = after.unwrap_or(&text);
     match error {
         RemoteError::Unreachable { .. }
         | RemoteError::UnknownHostKey { .. }
         | RemoteError::ChangedHostKey { .. }
-        | RemoteError::Auth { .. } => text.split("; ").next().unwrap_or(text).to_owned(),
+        | RemoteError::Auth { .. } => {
+            let first = text.split("; ").next().unwrap_or(text);
+            first.split('；').next().unwrap_or(first).to_owned()
+        }
         _ => text.to_owned(),
     }
 }
@@ -75,7 +82,11 @@ fn without_advice(error: &RemoteError) -> String {
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
-    let stop = if text.ends_with('.') { "" } else { "." };
+    let stop = match lang::current() {
+        _ if text.ends_with(['.', '。']) => "",
+        Lang::English => ".",
+        Lang::Chinese => "。",
+    };
     first + chars.as_str() + stop
 }
 
@@ -87,7 +98,7 @@ fn advice(error: &RemoteError) -> String {
         RemoteError::UnknownHostKey { known_hosts, .. } => tr!("Compare the fingerprint with the host's own (`ssh-keygen -lf` there) and add the key to {known_hosts}, or run banister at a terminal, where it asks.", known_hosts = known_hosts),
         RemoteError::ChangedHostKey { known_hosts, .. } => tr!("Find out whether the host was reinstalled. Only if so, remove its old key from {known_hosts} and add the new one.", known_hosts = known_hosts),
         // It knows best what it tried.
-        RemoteError::Auth { why, .. } => match why.split_once("; ") {
+        RemoteError::Auth { why, .. } => match why.split_once("; ").or_else(|| why.split_once('；')) {
             Some((_, advice)) => sentence(advice),
             None => trs!("Log in by hand with the same user and key; then correct `ssh.user` and `ssh.identity` in the cluster file, or load the key into the agent.").into(),
         },

@@ -57,7 +57,7 @@ fn place(model: &Model) -> String {
             tr!(
                 "chapter {chapter} {word} · step {number} of {of}",
                 chapter = chapter.number(),
-                word = chapter.word(),
+                word = super::steps::chapter_words(chapter),
                 number = at + 1,
                 of = model.steps.len()
             )

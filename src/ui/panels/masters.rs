@@ -74,7 +74,7 @@ fn verdict(model: &Model) -> Line<'static> {
     let matrix = &model.masters_shown().matrix;
     match matrix.differing() {
         0 => line(trs!(" ✓ nothing differs that should not"), Tone::Good),
-        n => line(format!(" ≠ {} with a difference, marked ≠", tr!("{n} row" | "{n} rows" % n)), Tone::Warn),
+        n => line(tr!(" ≠ {rows} with a difference, marked ≠", rows = tr!("{n} row" | "{n} rows" % n)), Tone::Warn),
     }
 }
 

@@ -392,7 +392,7 @@ fn undo_brief(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> Ve
     let runs = match plan.undo.acts.len() {
         0 => trs!("nothing runs to take it back").to_owned(),
         1 => format!("{}{}", where_words(&plan.undo.acts[0]), plan.undo.acts[0].title),
-        n => format!("{}: page 4 shows them", tr!("{n} action" | "{n} actions" % n)),
+        n => tr!("{acts}: page 4 shows them", acts = tr!("{n} action" | "{n} actions" % n)),
     };
     lines.extend(labelled(trs!("how"), LABEL, &runs, width, Tone::Plain));
     lines

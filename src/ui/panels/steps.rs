@@ -15,7 +15,7 @@ use ratatui::{
 };
 
 use crate::{
-    engine::{Risk, event::StepState},
+    engine::{Chapter, Risk, event::StepState},
     ui::{
         draw::{line, span, title, titled},
         model::{Model, Panel},
@@ -51,7 +51,10 @@ fn rows(model: &Model, width: usize) -> (Vec<Line<'static>>, usize) {
     for (i, step) in model.steps.iter().enumerate() {
         if chapter != Some(step.info.chapter) {
             chapter = Some(step.info.chapter);
-            rows.push(line(format!(" {} {}", step.info.chapter.number(), step.info.chapter.word()), Tone::Heading));
+            rows.push(line(
+                format!(" {} {}", step.info.chapter.number(), chapter_words(step.info.chapter)),
+                Tone::Heading,
+            ));
         }
         if i == model.selected {
             selected = rows.len();
@@ -113,6 +116,18 @@ pub fn risk_tone(risk: Risk) -> Tone {
         Risk::ReadOnly | Risk::Reversible => Tone::Dim,
         Risk::Disruptive => Tone::Warn,
         Risk::Irreversible => Tone::Bad,
+    }
+}
+
+/// A chapter in a word.
+pub fn chapter_words(chapter: Chapter) -> &'static str {
+    match chapter {
+        Chapter::Backup => trs!("backup"),
+        Chapter::Etcd => "etcd",
+        Chapter::Kubernetes => "kubernetes",
+        Chapter::Certificate => trs!("certificate"),
+        Chapter::Start => trs!("start"),
+        Chapter::Workers => "workers",
     }
 }
 

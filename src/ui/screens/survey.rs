@@ -50,7 +50,7 @@ fn verdict(model: &Model, observed: &Observed, width: usize) -> Vec<Line<'static
     }
     let what = match warnings {
         0 => trs!("✓ Nothing stands in the way.").to_owned(),
-        n => format!("✓ Nothing blocks; {} to read first.", tr!("{n} warning" | "{n} warnings" % n)),
+        n => tr!("✓ Nothing blocks; {warnings} to read first.", warnings = tr!("{n} warning" | "{n} warnings" % n)),
     };
     let mut lines = prose(&what, 0, width, Tone::Good);
     let next = if model.starting {
