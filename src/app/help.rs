@@ -46,7 +46,7 @@ fn translated(command: Command) -> Command {
         let choices = if takes { arg.get_possible_values() } else { Vec::new() };
         for choice in choices.iter().filter(|c| !c.is_hide_set()) {
             let about = choice.get_help().map(words).unwrap_or_default();
-            help.push_str(&format!("\n- {}: {about}", choice.get_name()));
+            help.extend(["\n- ", choice.get_name(), ": ", &about]);
         }
         let defaults: Vec<_> = arg.get_default_values().iter().map(|v| v.to_string_lossy().into_owned()).collect();
         if takes && !defaults.is_empty() {

@@ -230,7 +230,7 @@ fn extensions(
             SUBJECT_KEY_ID => out.extend(own_id.take().map(|v| Extension::of(ext, v))),
             AUTHORITY_KEY_ID => out.extend(ca_id.take().map(|v| Extension::of(ext, v))),
             SCT_LIST => {
-                notes.push(trs!("its signed certificate timestamps are dropped: they were about the old one").into())
+                notes.push(trs!("its signed certificate timestamps are dropped: they were about the old one").into());
             }
             _ => out.push(Extension::of(ext, ext.value.to_vec())),
         }

@@ -2,7 +2,6 @@
 
 #![cfg(test)]
 
-#[expect(dead_code, reason = "shared with tests/ui, which needs more of it")]
 #[path = "../ui/fixtures.rs"]
 mod fixtures;
 #[path = "../ui/look.rs"]

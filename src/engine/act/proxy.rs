@@ -101,7 +101,11 @@ impl ProxyBatch {
                 Ok(true) => cx.say(tr!("{host}: its old configuration is back", host = worker.host)),
                 Ok(false) => {}
                 Err(e) => {
-                    cx.say(tr!("{host}: putting its old configuration back failed too: {e}", host = worker.host, e = e))
+                    cx.say(tr!(
+                        "{host}: putting its old configuration back failed too: {e}",
+                        host = worker.host,
+                        e = e
+                    ));
                 }
             }
         }

@@ -101,7 +101,7 @@ impl JoinerCerts {
         match ca {
             None => wrong.push(trs!("ca: no certificate").to_owned()),
             Some(ca) if ca.fingerprint != theirs.fingerprint => {
-                wrong.push(trs!("ca: another CA's certificate").to_owned())
+                wrong.push(trs!("ca: another CA's certificate").to_owned());
             }
             Some(_) => {}
         }

@@ -141,7 +141,7 @@ impl Act for WaitMasters {
             for (master, now) in waited_for.into_iter().zip(looks) {
                 match now? {
                     Ok(()) => {
-                        cx.say(tr!("{host}: serves, and {node} is Ready", host = master.host, node = master.node))
+                        cx.say(tr!("{host}: serves, and {node} is Ready", host = master.host, node = master.node));
                     }
                     Err(now) => {
                         missing.push(format!("{}: {now}", master.host));
