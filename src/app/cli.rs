@@ -70,6 +70,7 @@ pub(super) enum Command {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct PracticeArgs {
     /// The scenario: one of --list, or a scenario file
     #[arg(default_value = "growth")]
@@ -89,6 +90,12 @@ pub(super) struct PracticeArgs {
     /// Record the screen into this new file (asciicast v2; keys are not recorded)
     #[arg(long, value_name = "FILE", conflicts_with = "headless")]
     pub record: Option<PathBuf>,
+    /// Practise the way back: the cluster has grown already, and that is taken back
+    #[arg(long, conflicts_with = "through")]
+    pub undo: bool,
+    /// Stop after this chapter
+    #[arg(long, value_name = "CHAPTER")]
+    pub through: Option<ChapterArg>,
     /// Let time pass faster than the clock
     #[arg(long)]
     pub fast: bool,
@@ -100,9 +107,28 @@ pub(super) struct PracticeArgs {
     pub seed: u64,
 }
 
+impl PracticeArgs {
+    /// The way back of a scenario, as `undo SCENARIO` asks for it.
+    pub(super) fn back(scenario: String, args: &UndoArgs) -> Self {
+        Self {
+            scenario,
+            list: false,
+            headless: args.headless,
+            approve: args.approve,
+            on_failure: OnFailure::Stop,
+            record: None,
+            undo: true,
+            through: None,
+            fast: false,
+            workers: None,
+            seed: 0,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(super) struct UndoArgs {
-    /// The cluster file
+    /// The cluster file, or a scenario of `practice --list`
     pub file: PathBuf,
     /// Plain progress lines instead of the wizard; needs no terminal
     #[arg(long)]
@@ -114,7 +140,7 @@ pub(super) struct UndoArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ReportArgs {
-    /// The cluster file
+    /// The cluster file, or a scenario of `practice --list`
     pub file: PathBuf,
     /// As JSON instead of Markdown
     #[arg(long)]

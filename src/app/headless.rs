@@ -113,9 +113,9 @@ fn text_count(n: usize) -> String {
 }
 
 /// The flags decide.
-struct ByFlags {
-    approve: Approve,
-    on_failure: OnFailure,
+pub(super) struct ByFlags {
+    pub approve: Approve,
+    pub on_failure: OnFailure,
 }
 
 #[async_trait]

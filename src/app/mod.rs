@@ -17,7 +17,7 @@ mod session;
 mod tty;
 mod wizard;
 
-use cli::{ApproveArg, Cli, Command, OnFailure};
+use cli::{ApproveArg, Cli, Command, OnFailure, PracticeArgs};
 use session::Hosts;
 
 use crate::{
@@ -60,6 +60,13 @@ async fn dispatch(cli: Cli) -> u8 {
         Command::Undo(args) => &args.file,
         Command::Report(args) => &args.file,
     };
+    if let Some(scenario) = practice::named(file) {
+        match &cli.command {
+            Command::Undo(args) => return practice::run(&PracticeArgs::back(scenario.name, args)).await,
+            Command::Report(args) => return practice::report(&scenario, args),
+            _ => {}
+        }
+    }
     let cluster: Arc<Cluster> = match file::load(file) {
         Ok(cluster) => {
             if let (None, Some(lang)) = (cli.lang, cluster.lang) {

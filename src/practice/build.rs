@@ -14,6 +14,7 @@ use super::{
     etcd::{links::Link, model::pair, tools},
     files::{Entry, Kind},
     host::{Firewall, Host},
+    kube,
     pki::{Authority, Leaf},
     remote::Practice,
     scenario::{FileSpec, HostDiffers, Layout, RoleLayout, Scenario, ScenarioError},
@@ -55,6 +56,10 @@ pub fn build(scenario: &Scenario, options: Options) -> Result<Practice, Scenario
     if let Some(host) = scenario.hosts.keys().find(|h| !world.hosts.contains_key(&HostName::new(h))) {
         return Err(ScenarioError::NoHost { name: scenario.name.clone(), host: host.clone() });
     }
+    let mut kubernetes = kube::layout::Laid::new(&cluster, &|file| shared.pki(file).map(str::to_owned))?;
+    for node in cluster.hosts() {
+        kubernetes.host(&mut world, &cluster, node);
+    }
     for node in cluster.hosts() {
         for unit in role(&layout, node.role).units.clone() {
             units::systemctl(&mut world, &node.name, crate::remote::op::UnitVerb::Enable, &unit);
@@ -62,6 +67,7 @@ pub fn build(scenario: &Scenario, options: Options) -> Result<Practice, Scenario
         }
     }
     grown_up(&mut world, scenario, chance.below(3000));
+    kubernetes.run(&mut world, &cluster);
     for fault in &scenario.faults {
         if let Some(host) = fault.host().filter(|h| !world.hosts.contains_key(h)) {
             return Err(ScenarioError::NoHost { name: scenario.name.clone(), host: host.to_string() });
@@ -71,7 +77,8 @@ pub fn build(scenario: &Scenario, options: Options) -> Result<Practice, Scenario
     Ok(Practice::new(cluster, world))
 }
 
-fn cluster_of(scenario: &Scenario, options: Options) -> Result<Cluster, ScenarioError> {
+/// The cluster file of a scenario, checked.
+pub fn cluster_of(scenario: &Scenario, options: Options) -> Result<Cluster, ScenarioError> {
     let wrong = |why: String| ScenarioError::Cluster { name: scenario.name.clone(), why };
     let mut file = scenario.cluster.clone();
     if let Some(count) = options.workers {

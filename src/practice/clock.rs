@@ -13,6 +13,8 @@ const UP_BEFORE: Duration = Duration::from_hours(1);
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     began: Instant,
+    /// What it showed then.
+    from: Duration,
     speed: u32,
 }
 
@@ -25,12 +27,17 @@ impl Default for Clock {
 impl Clock {
     /// A clock that runs `speed` times as fast as the operator's; 0 counts as 1.
     pub fn new(speed: u32) -> Self {
-        Self { began: Instant::now(), speed: speed.max(1) }
+        Self { began: Instant::now(), from: UP_BEFORE, speed: speed.max(1) }
+    }
+
+    /// Goes on from here at another speed; 0 counts as 1.
+    pub fn set_speed(&mut self, speed: u32) {
+        *self = Self { began: Instant::now(), from: self.now(), speed: speed.max(1) };
     }
 
     /// Practice time since the cluster was made.
     pub fn now(&self) -> Duration {
-        UP_BEFORE + self.began.elapsed() * self.speed
+        self.from + self.began.elapsed() * self.speed
     }
 
     /// Waits for so much practice time.

@@ -69,6 +69,8 @@ pub struct Files {
     pub read_only: bool,
     /// Free bytes.
     pub free: u64,
+    /// Changes so far, for those who watch a directory.
+    pub changes: u64,
     /// The host's time of day, seconds since the epoch, for what is made now.
     pub now: i64,
 }
@@ -80,7 +82,7 @@ impl Files {
     /// An empty root with that many bytes free.
     pub fn new(free: u64, now: i64) -> Self {
         let root = Entry { kind: Kind::Dir, mode: 0o755, owner: Owner::root(), mtime: now };
-        Self { entries: BTreeMap::from([(PathBuf::from("/"), root)]), read_only: false, free, now }
+        Self { entries: BTreeMap::from([(PathBuf::from("/"), root)]), read_only: false, free, changes: 0, now }
     }
 
     /// What lies there, a last link not followed.
@@ -201,6 +203,7 @@ impl Files {
         self.free = self.free - size + freed;
         let entry = Entry { kind: Kind::File(bytes), mode, owner, mtime: self.now };
         self.entries.insert(path, entry);
+        self.changes += 1;
         Ok(())
     }
 
@@ -210,6 +213,7 @@ impl Files {
             self.lay_dirs(dir);
         }
         self.entries.insert(path.to_owned(), entry);
+        self.changes += 1;
     }
 
     fn lay_dirs(&mut self, dir: &Path) {
@@ -264,6 +268,7 @@ impl Files {
         }
         let entry = Entry { kind: Kind::Link(to.to_owned()), mode: 0o777, owner: Owner::root(), mtime: self.now };
         self.entries.insert(self.real_parent(path).ok_or(Errno::NotThere)?, entry);
+        self.changes += 1;
         Ok(())
     }
 
@@ -278,6 +283,7 @@ impl Files {
             self.entries.remove(&path);
         }
         self.free += freed;
+        self.changes += 1;
         Ok(())
     }
 
@@ -292,6 +298,7 @@ impl Files {
             return Ok(());
         }
         self.remove(&to)?;
+        self.changes += 1;
         let moved: Vec<_> =
             self.entries.range(from.clone()..).map(|(p, _)| p.clone()).take_while(|p| p.starts_with(&from)).collect();
         for path in moved {
@@ -322,6 +329,7 @@ impl Files {
             return Err(Errno::NoSpace);
         }
         self.free -= needed;
+        self.changes += 1;
         for (path, entry) in copied {
             if let Ok(rest) = path.strip_prefix(&from) {
                 let target = if rest.as_os_str().is_empty() { to.to_owned() } else { to.join(rest) };

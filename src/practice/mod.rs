@@ -1,8 +1,8 @@
 //! A practice cluster inside the binary: the same wizard, engine and steps against hosts that live in memory.
 //!
 //! [`Practice`] is a [`Remote`]: operations change the files, users and units of its hosts ([`ops`]), and a dialled port is a
-//! real TLS server that serves what lies in that host's files, with etcd's own services in front of a model of membership
-//! ([`etcd`]). A wrong name in a certificate is a true TLS error, a wrong port in etcd.conf a true last line in a journal.
+//! real TLS server that serves what lies in that host's files: etcd's own services in front of a model of membership
+//! ([`etcd`]), and an API in front of kubelets, nodes and pods ([`kube`]). A wrong name in a certificate is a true TLS error, a wrong port in etcd.conf a true last line in a journal.
 //!
 //! What a cluster looks like is data: `assets/practice/*.yaml`, read by [`scenario`] and laid out by [`build`]. Accidents
 //! have names and can be switched on there or from a test ([`faults`]). What takes time goes by [`clock::Clock`], which can
@@ -16,6 +16,7 @@ pub mod etcd;
 pub mod faults;
 pub mod files;
 pub mod host;
+pub mod kube;
 pub mod ops;
 mod pki;
 mod remote;
@@ -23,7 +24,7 @@ pub mod scenario;
 pub mod units;
 pub mod world;
 
-pub use build::{Options, build};
+pub use build::{Options, build, cluster_of};
 pub use faults::Fault;
 pub use remote::Practice;
 pub use scenario::{Scenario, ScenarioError};

@@ -88,14 +88,17 @@ impl Practice {
             Op::SnapshotSave { access, path } => tools::snapshot_save(&self.shared, host, access, path).await,
             Op::RehearsalEtcd { .. } => tools::rehearsal(&self.shared, host, op).await,
             Op::FollowLog { unit, lines } => self.follow(host, unit, *lines, io).await.map_err(|_| lost())?,
-            Op::ReceiveFile { .. } => {
+            op if ops::takes_input(op) => {
                 let mut input = Vec::new();
                 if let Stdin::Reader(reader) = &mut io.stdin {
                     reader.read_to_end(&mut input).await.map_err(|_| lost())?;
                 }
                 ops::run(&mut self.shared.lock(), host, op, &input)
             }
-            op => ops::run(&mut self.shared.lock(), host, op, &[]),
+            op => {
+                self.shared.clock().sleep(ops::takes(op)).await;
+                ops::run(&mut self.shared.lock(), host, op, &[])
+            }
         })
     }
 

@@ -78,6 +78,11 @@ fn wanted_link(unit: &str) -> String {
     format!("/etc/systemd/system/multi-user.target.wants/{unit}.service")
 }
 
+/// Whether a unit starts with the host.
+pub fn enabled(host: &Host, unit: &str) -> bool {
+    file(host, unit).is_some() && host.files.entry(Path::new(&wanted_link(unit))).is_some()
+}
+
 /// `systemctl show UNIT.service -p …`, in systemd's own order.
 pub fn show(host: &Host, unit: &str) -> String {
     let state = host.units.get(unit).cloned().unwrap_or_default();
@@ -205,7 +210,11 @@ pub fn start(world: &mut World, name: &HostName, unit: &str, by_hand: bool) {
     }
     host.log(unit, format!("Started {}.", description(&text, unit)));
     let run = can_exec(host, unit, &text).and_then(|program| {
-        if program.ends_with("/etcd") { super::etcd::start::unit(world, name, unit, &text, pid) } else { Ok(()) }
+        if program.ends_with("/etcd") {
+            super::etcd::start::unit(world, name, unit, &text, pid)
+        } else {
+            super::kube::started(world, name, unit, &text, &program)
+        }
     });
     if let Err(exit) = run {
         ended(world, name, unit, &exit);
@@ -246,6 +255,7 @@ fn can_exec(host: &Host, unit: &str, text: &str) -> Result<String, Exit> {
 pub fn ended(world: &mut World, name: &HostName, unit: &str, exit: &Exit) {
     let now = world.clock.now();
     world.etcd.gone(name, unit);
+    super::kube::stopped(world, name, unit);
     let Some(host) = world.hosts.get_mut(name) else { return };
     for line in &exit.lines {
         host.log(unit, line.clone());
@@ -289,6 +299,7 @@ fn status_words(status: u32) -> String {
 /// Stops a unit.
 pub fn stop(world: &mut World, name: &HostName, unit: &str) {
     world.etcd.stop(name, unit);
+    super::kube::stopped(world, name, unit);
     let Some(host) = world.hosts.get_mut(name) else { return };
     let Some(entry) = host.units.get_mut(unit) else { return };
     let ran = entry.state != State::Inactive;

@@ -2,14 +2,18 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+use tokio::sync::watch;
 
 use super::{
     clock::Clock,
     etcd::{self, model::Etcd},
     host::{Host, Power},
+    kube::{self, Kube},
     units,
 };
 use crate::{
@@ -29,6 +33,8 @@ pub struct World {
     pub hosts: BTreeMap<HostName, Host>,
     /// etcd.
     pub etcd: Etcd,
+    /// Kubernetes.
+    pub kube: Kube,
 }
 
 impl World {
@@ -36,6 +42,7 @@ impl World {
     pub fn settle(&mut self) {
         units::settle(self);
         etcd::model::settle(self);
+        kube::settle(self);
     }
 
     /// Switches a host off, or freezes it, or lets it run again: units that are enabled start then.
@@ -48,6 +55,7 @@ impl World {
                     (unit.state, unit.pid) = (units::State::Inactive, 0);
                 }
                 self.etcd.processes.retain(|p| &p.host != name);
+                kube::powered_off(self, name);
             }
             (Power::Down, Power::Up) => {
                 let wants = host.files.children(std::path::Path::new("/etc/systemd/system/multi-user.target.wants"));
@@ -99,8 +107,9 @@ impl Shared {
             target: to.to_string(),
             why: format!("{why}; check that something listens there and that no firewall is in between"),
         };
-        let (target, pid, peer, from) = {
-            let world = self.lock();
+        let (target, who, from) = {
+            let mut guard = self.lock();
+            let world = &mut *guard;
             let caller = world.hosts.get(via).ok_or_else(|| failed("connect failed"))?;
             let own = to.address.is_loopback() || to.address == caller.address;
             let target = if own { Some(caller) } else { world.hosts.values().find(|h| h.address == to.address) };
@@ -114,12 +123,69 @@ impl Shared {
             if !own && !target.lets_in(to.port) {
                 return Err(failed("no route to host"));
             }
-            let (process, peer) =
-                world.etcd.listener(&target.name, to.port).ok_or_else(|| failed("connection refused"))?;
             let from = if to.address.is_loopback() { to.address } else { caller.address };
-            (target.name.clone(), process.pid, peer, from)
+            let target = target.name.clone();
+            (target.clone(), Listener::on(world, &target, to.port).ok_or_else(|| failed("connection refused"))?, from)
         };
-        etcd::server::connect(self, &target, pid, peer, from).ok_or_else(|| failed("connection refused"))
+        match who {
+            Listener::Etcd { pid, peer } => {
+                etcd::server::connect(self, &target, pid, peer, from).ok_or_else(|| failed("connection refused"))
+            }
+            Listener::Apiserver { pid, alive } => Ok(kube::server::connect(self, &target, pid, alive)),
+            // nginx asks the next one where one does not answer, and hangs up where none does.
+            Listener::Proxy { servers, alive } => {
+                let to = |server: SocketAddr| Target { address: server.ip(), port: server.port() };
+                let frozen = |server: &SocketAddr| {
+                    let world = self.lock();
+                    world.hosts.values().any(|h| h.address == server.ip() && h.power == Power::Hung)
+                };
+                let mut ways =
+                    servers.into_iter().filter(|s| !frozen(s)).filter_map(|s| self.connect(&target, to(s)).ok());
+                Ok(match ways.next() {
+                    Some(way) => kube::server::while_alive(way, alive),
+                    None => Box::new(tokio::io::duplex(1).0),
+                })
+            }
+            Listener::Deaf => Ok(Box::new(tokio::io::duplex(1).0)),
+        }
+    }
+}
+
+/// Who answers on a port.
+enum Listener {
+    Etcd {
+        pid: u32,
+        peer: bool,
+    },
+    Apiserver {
+        pid: u32,
+        alive: watch::Receiver<()>,
+    },
+    Proxy {
+        servers: Vec<SocketAddr>,
+        alive: watch::Receiver<()>,
+    },
+    /// Listens, and hangs up: nobody asks it anything here.
+    Deaf,
+}
+
+impl Listener {
+    fn on(world: &mut World, host: &HostName, port: u16) -> Option<Self> {
+        let now = world.clock.now();
+        if let Some((process, peer)) = world.etcd.listener(host, port) {
+            return Some(Self::Etcd { pid: process.pid, peer });
+        }
+        let process = world.kube.processes.iter().find(|p| &p.host == host && p.listens(port, now));
+        if let Some(process) = process {
+            let alive = process.alive().filter(|_| process.is_apiserver());
+            return Some(alive.map_or(Self::Deaf, |alive| Self::Apiserver { pid: process.pid, alive }));
+        }
+        let mut own =
+            world.kube.containers.range_mut((host.clone(), String::new())..).take_while(|((h, _), _)| h == host);
+        if let Some((servers, alive)) = own.find_map(|(_, c)| c.servers(port, now)) {
+            return Some(Self::Proxy { servers, alive });
+        }
+        kube::listener(world, host, port).map(|_| Self::Deaf)
     }
 }
 

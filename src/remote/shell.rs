@@ -207,18 +207,19 @@ fn add_user(name: &str, home: &Path) -> String {
     )
 }
 
-/// Each part tolerated when absent or already so; the SELinux file too, or a reboot brings it back.
+/// Each part tolerated when absent or already so; the SELinux file too, or a reboot brings it back. What outlives a reboot
+/// comes first: where that cannot be written, what runs is still on, and the next run sees that there is something to do.
 const FIREWALL_OFF: &str = r#"set -e
+if [ "$(systemctl is-enabled firewalld 2>/dev/null)" = enabled ]; then systemctl --quiet disable firewalld; fi
 if [ "$(systemctl is-active firewalld 2>/dev/null)" = active ]; then systemctl stop firewalld; fi
-if [ "$(systemctl is-enabled firewalld 2>/dev/null)" = enabled ]; then systemctl disable firewalld 2>/dev/null; fi
 if command -v ufw >/dev/null && ufw status | grep -q '^Status: active'; then ufw --force disable; fi
-if command -v getenforce >/dev/null && [ "$(getenforce)" = Enforcing ]; then setenforce 0; fi
-if grep -qs '^SELINUX=enforcing' /etc/selinux/config; then sed -i 's/^SELINUX=enforcing/SELINUX=permissive/' /etc/selinux/config; fi"#;
+if grep -qs '^SELINUX=enforcing' /etc/selinux/config; then sed -i 's/^SELINUX=enforcing/SELINUX=permissive/' /etc/selinux/config; fi
+if command -v getenforce >/dev/null && [ "$(getenforce)" = Enforcing ]; then setenforce 0; fi"#;
 
 fn firewall_on(firewalld: bool, ufw: bool, selinux: bool) -> String {
     let mut lines = vec!["set -e"];
     if firewalld {
-        lines.push("systemctl enable firewalld 2>/dev/null\nsystemctl start firewalld");
+        lines.push("systemctl --quiet enable firewalld\nsystemctl start firewalld");
     }
     if ufw {
         lines.push("ufw --force enable");

@@ -98,15 +98,17 @@ pub(super) fn extent(model: &Model) -> (usize, usize) {
 /// What is left to say where nothing fits: why, and that the run goes on regardless.
 fn too_small(model: &Model, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width);
+    // First, since of the lowest terminal only the first line is left.
+    let why = if model.practice { trs!("PRACTICE: terminal too small") } else { trs!("terminal too small") };
     let mut lines = vec![
-        line(text::fit(trs!("terminal too small"), width), Tone::Strong),
+        line(text::fit(why, width), Tone::Strong),
         line(
             tr!(
-                "{width}x{height}, needs {value}x{value2}",
+                "{width}x{height}, needs {columns}x{rows}",
                 width = area.width,
                 height = area.height,
-                value = SMALLEST.0,
-                value2 = SMALLEST.1
+                columns = SMALLEST.0,
+                rows = SMALLEST.1
             ),
             Tone::Plain,
         ),

@@ -10,7 +10,7 @@ use banister::{
 };
 use tokio::sync::mpsc;
 
-use super::harness::{Desk, differences};
+use super::harness::{Desk, LAST, differences};
 
 fn on(host: &str) -> String {
     host.to_owned()
@@ -203,7 +203,7 @@ async fn learner_stuck() {
         String::new()
     };
     let what = tokio::select! {
-        (_, why) = engine.run(&steps, banister::engine::Chapter::Workers) => panic!("{why}"),
+        (_, why) = engine.run(&steps, LAST) => panic!("{why}"),
         what = seen => what,
     };
     assert!(what.contains(" of "), "how far it is, and how far it has to be: {what}");

@@ -37,6 +37,9 @@ use tokio::sync::mpsc;
 /// Practice time in tests: seconds pass in milliseconds.
 pub const SPEED: u32 = 1000;
 
+/// The last chapter that practice knows.
+pub const LAST: Chapter = Chapter::Etcd;
+
 /// A practice cluster with an operator's machine beside it.
 pub struct Desk {
     pub practice: Practice,
@@ -174,9 +177,21 @@ impl Desk {
 
     /// A run of those steps with a journal of its own.
     pub async fn run(&self, etcd: Arc<EtcdApi>, steps: &[SharedStep], stamp: &str, choice: Choice) -> Ran {
+        self.run_through(etcd, steps, stamp, choice, LAST).await
+    }
+
+    /// The same, up to that chapter.
+    pub async fn run_through(
+        &self,
+        etcd: Arc<EtcdApi>,
+        steps: &[SharedStep],
+        stamp: &str,
+        choice: Choice,
+        through: Chapter,
+    ) -> Ran {
         let (events, mut arriving) = mpsc::unbounded_channel();
         let mut engine = self.engine(etcd, stamp, choice, events);
-        let (outcome, why) = engine.run(steps, Chapter::Workers).await;
+        let (outcome, why) = engine.run(steps, through).await;
         drop(engine);
         let mut all = Vec::new();
         while let Some(event) = arriving.recv().await {
@@ -218,6 +233,12 @@ impl Desk {
         self.run(cx.etcd.clone(), &steps, &cx.stamp, choice).await
     }
 
+    /// A growth up to that chapter.
+    pub async fn grow_through(&self, through: Chapter) -> Ran {
+        let (cx, steps) = self.steps().await;
+        self.run_through(cx.etcd.clone(), &steps, &cx.stamp, Choice::Stop, through).await
+    }
+
     /// Every line of every journal so far.
     pub fn journal(&self) -> Vec<Line> {
         let mut files: Vec<_> =
@@ -231,7 +252,7 @@ impl Desk {
         let begun = undo::begun(&self.journal());
         let etcd = self.etcd().await.unwrap();
         let steps = undo::steps(&begun, &etcd, runbook::kind);
-        self.run(etcd, &steps, "undo", Choice::Stop).await
+        self.run_through(etcd, &steps, "undo", Choice::Stop, Chapter::Workers).await
     }
 
     /// Everything that can be compared, by host and path.
@@ -256,17 +277,20 @@ fn state(world: &World) -> BTreeMap<String, String> {
             let what = match &entry.kind {
                 Kind::Dir => "dir".into(),
                 Kind::Link(to) => format!("link {}", to.display()),
-                Kind::File(bytes) if path.extension().is_some_and(|e| e == "crt") => {
+                Kind::File(bytes) if bytes.starts_with(b"-----BEGIN CERTIFICATE") => {
                     let cert = CertInfo::from_pem(bytes).unwrap();
                     format!("{} by {} for {:?}", cert.subject, cert.issuer, cert.sans)
                 }
-                Kind::File(_) if path.extension().is_some_and(|e| e == "key") => "key".into(),
+                Kind::File(bytes) if bytes.starts_with(b"-----BEGIN ") => "key".into(),
                 // Members are listed by their ids, and those are chance.
                 Kind::File(bytes) if path.ends_with("etcd.conf") => {
                     let text = String::from_utf8_lossy(bytes);
                     let mut words: Vec<_> = text.split([',', ' ']).collect();
                     words.sort_unstable();
                     words.join(" ")
+                }
+                Kind::File(bytes) if path.starts_with("/etc/kubernetes") => {
+                    without_keys(&String::from_utf8_lossy(bytes))
                 }
                 Kind::File(_) => sha256(entry).unwrap(),
             };
@@ -287,6 +311,13 @@ fn state(world: &World) -> BTreeMap<String, String> {
         state.insert(format!("etcd {}", cluster.token), format!("{members:?}"));
     }
     state
+}
+
+/// The text without what is long and base64: certificates and keys in it are chance.
+fn without_keys(text: &str) -> String {
+    let encoded = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
+    let chance = |word: &str| word.len() >= 40 && word.chars().all(encoded);
+    text.split(' ').map(|w| if chance(w.trim()) { "(chance)" } else { w }).collect::<Vec<_>>().join(" ")
 }
 
 /// What differs, a line each.

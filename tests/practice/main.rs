@@ -5,4 +5,5 @@
 mod faults;
 mod growth;
 mod harness;
+mod kube_growth;
 mod resume;

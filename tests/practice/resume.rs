@@ -19,7 +19,7 @@ use banister::{
 };
 use tokio::sync::{Notify, mpsc};
 
-use super::harness::{Desk, differences};
+use super::harness::{Desk, LAST, differences};
 
 /// Where a run is killed.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ async fn killed(desk: &Desk, kill: &Arc<Kill>) -> bool {
     let (events, _unread) = mpsc::unbounded_channel();
     let mut engine = desk.engine(cx.etcd.clone(), &cx.stamp, Choice::Stop, events);
     tokio::select! {
-        (outcome, why) = engine.run(&steps, Chapter::Workers) => {
+        (outcome, why) = engine.run(&steps, LAST) => {
             assert_eq!(outcome, Outcome::Done, "{why}");
             false
         }

@@ -16,20 +16,27 @@ use crate::{
 const SELINUX: &str = "/etc/selinux/config";
 
 pub fn off(world: &mut World, name: &HostName) -> Done {
-    if world.hosts.get(name).is_some_and(Host::firewalld_active) {
-        units::systemctl(world, name, UnitVerb::Stop, "firewalld");
-    }
-    if world.hosts.get(name).is_some_and(|h| h.firewalld.is_some()) {
-        units::systemctl(world, name, UnitVerb::Disable, "firewalld");
+    let Some(host) = world.hosts.get(name) else { return Done::default() };
+    let (enabled, active) = (units::enabled(host, "firewalld"), host.firewalld_active());
+    for verb in
+        [(enabled, UnitVerb::Disable), (active, UnitVerb::Stop)].into_iter().filter_map(|(on, v)| on.then_some(v))
+    {
+        let (status, said) = units::systemctl(world, name, verb, "firewalld");
+        if status != 0 {
+            return Done::failed(status, said);
+        }
     }
     let Some(host) = world.hosts.get_mut(name) else { return Done::default() };
     if let Some((active, _)) = &mut host.ufw {
         *active = false;
     }
-    if let Some(enforcing) = &mut host.selinux {
+    let done = selinux_file(host, "enforcing", "permissive");
+    if done.status == 0
+        && let Some(enforcing) = &mut host.selinux
+    {
         *enforcing = false;
     }
-    selinux_file(host, "enforcing", "permissive")
+    done
 }
 
 fn selinux_file(host: &mut Host, from: &str, to: &str) -> Done {
@@ -40,7 +47,7 @@ fn selinux_file(host: &mut Host, from: &str, to: &str) -> Done {
     }
     match host.files.put(Path::new(SELINUX), new.into(), 0o644, Owner::root()) {
         Ok(()) => Done::default(),
-        Err(e) => super::complain(&format!("sed: couldn't open temporary file {SELINUX}"), e),
+        Err(e) => Done::failed(4, format!("sed: couldn't open temporary file /etc/selinux/sedAAAAAA: {}\n", e.words())),
     }
 }
 
@@ -60,11 +67,14 @@ pub fn on(world: &mut World, name: &HostName, firewalld: bool, ufw: bool, selinu
     if ufw && let Some((active, _)) = &mut host.ufw {
         *active = true;
     }
-    if selinux {
-        host.selinux = host.selinux.map(|_| true);
-        return selinux_file(host, "permissive", "enforcing");
+    if !selinux {
+        return Done::default();
     }
-    Done::default()
+    let done = selinux_file(host, "permissive", "enforcing");
+    if done.status == 0 {
+        host.selinux = host.selinux.map(|_| true);
+    }
+    done
 }
 
 pub fn missing(host: &Host, ports: &[u16]) -> Done {

@@ -13,6 +13,7 @@ use crate::{
         etcd::tools,
         files::{Entry, Errno, Kind, sha256, size},
         host::Host,
+        kube,
         world::World,
     },
 };
@@ -129,6 +130,8 @@ pub fn facts(world: &World, name: &HostName, ports: &[u16], space: &[PathBuf], p
     for port in ports {
         if world.etcd.listener(name, *port).is_some() {
             say("listen", &format!("{port} etcd"));
+        } else if let Some(program) = kube::listener(world, name, *port) {
+            say("listen", &format!("{port} {program}"));
         }
     }
     out += &clock();

@@ -1,16 +1,20 @@
 //! Every operation of [`crate::remote::op`] on a host in memory, with the output and status its shell would give.
 
+mod container;
 mod files;
 mod firewall;
 mod look;
+mod package;
 mod people;
+mod pods;
+mod tree;
 
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
-use super::{etcd::tools, units, world::World};
+use super::{etcd::tools, kube, units, world::World};
 use crate::{
     cluster::HostName,
-    remote::{Op, shell::NOT_THERE},
+    remote::{Op, container::ContainerOp, package::PackageOp, shell::NOT_THERE, tree::TreeOp},
 };
 
 /// What came of an operation.
@@ -50,7 +54,12 @@ fn complain(what: &str, why: super::files::Errno) -> Done {
     Done::failed(1, format!("{what}: {}\n", why.words()))
 }
 
-/// Runs an operation that is over at once. `input` is what came on standard input, for [`Op::ReceiveFile`].
+/// Whether an operation takes a stream on standard input.
+pub const fn takes_input(op: &Op) -> bool {
+    matches!(op, Op::ReceiveFile { .. } | Op::Tree(TreeOp::Unpack { .. }))
+}
+
+/// Runs an operation that is over at once. `input` is what came on standard input, where it [takes any](takes_input).
 ///
 /// The lone etcd of a rehearsal, a followed journal and a snapshot of a member take time and are run elsewhere.
 pub fn run(world: &mut World, name: &HostName, op: &Op, input: &[u8]) -> Done {
@@ -103,12 +112,23 @@ pub fn run(world: &mut World, name: &HostName, op: &Op, input: &[u8]) -> Done {
                 refused(scratch)
             }
         }
-        Op::SnapshotSave { .. }
-        | Op::RehearsalEtcd { .. }
-        | Op::Tree(_)
-        | Op::Package(_)
-        | Op::Container(_)
-        | Op::Pods(_) => not_practised(op),
+        Op::Tree(op) => tree::run(host, op, input),
+        Op::Package(op) => package::run(world, name, op),
+        Op::Container(op) => container::run(world, name, op),
+        Op::Pods(op) => pods::run(world, name, op),
+        Op::SnapshotSave { .. } | Op::RehearsalEtcd { .. } => not_practised(op),
+    }
+}
+
+/// How long an operation takes before it has an effect, in practice time.
+pub fn takes(op: &Op) -> Duration {
+    match op {
+        Op::Package(PackageOp::Install { packages, .. }) => {
+            kube::packages::INSTALL * u32::try_from(packages.len()).unwrap_or(1)
+        }
+        Op::Container(ContainerOp::Restart { .. }) => kube::docker::RESTART,
+        Op::Container(ContainerOp::NginxTest { .. }) => kube::docker::TEST,
+        _ => Duration::ZERO,
     }
 }
 

@@ -291,7 +291,8 @@ impl Step for Packages {
             let path = PathBuf::from(DOCKER_CONFIG);
             let (state, backup) = (self.cx.stat_one(&self.cx.source().name, &path).await?, self.cx.kept(KIND, &path));
             let (dir, owner) = (path.parent().unwrap_or(Path::new("/etc/docker")).to_owned(), owner_of(&state));
-            if self.cx.stat_one(host, &dir).await?.kind == FileKind::Absent {
+            let no_dir = self.cx.stat_one(host, &dir).await?.kind == FileKind::Absent;
+            if no_dir {
                 acts.push(RunOp::act(host, Op::MakeDir { path: dir.clone(), mode: 0o755, owner: owner.clone() }));
             }
             let content = Content::Text(text.clone());
@@ -299,6 +300,7 @@ impl Step for Packages {
                 Op::WriteFile { path: path.clone(), content, mode: state.mode, owner, backup: Some(backup.clone()) };
             acts.push(RunOp::act(host, op));
             undo.push(UndoAct::RestoreFile { host: host.to_string(), path: path.clone(), backup });
+            undo.extend(no_dir.then(|| UndoAct::RemoveEmptyDir { host: host.to_string(), path: dir }));
             diffs.push(FileDiff { host: host.clone(), path, before: now, after: text });
             notes.push(trs!("docker reads its settings when it is started, in chapter 5").into());
         }

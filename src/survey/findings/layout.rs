@@ -108,6 +108,9 @@ fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding
             tr!("Remove it from {file} (or the unit) before anything restarts.", file = file),
         ));
     }
+    if let Some(list) = option(&all, "initial-cluster") {
+        initial_cluster(view, node, &list, out);
+    }
     if option(&all, "strict-reconfig-check").is_some_and(|v| v == "false") {
         out.push(warn(
             Some(node),
@@ -115,6 +118,24 @@ fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding
             trs!("etcd itself would then accept a member that costs quorum; only this wizard's own gates are left.")
                 .into(),
             tr!("Remove it from {file}: it is on by default since etcd 3.1.", file = file),
+        ));
+    }
+}
+
+/// What the file says of the members against what etcd says: the runbook's own slip is a peer URL that ends in 2378.
+fn initial_cluster(view: &View<'_>, node: &Node, list: &str, out: &mut Vec<Finding>) {
+    let Some(seen) = view.etcd else { return };
+    let file = view.cluster.etcd.config.display();
+    for (name, url) in list.split(',').filter_map(|entry| entry.split_once('=')) {
+        let Some(member) = seen.members.iter().find(|m| m.name == name) else { continue };
+        if member.peer_urls.iter().any(|known| known == url) {
+            continue;
+        }
+        out.push(warn(
+            Some(node),
+            format!("{file} says {name}={url}, etcd says {}", member.peer_urls.join(", ")),
+            "`--initial-cluster` is ignored while there is data; a member that had to start without would fail, and so would one that was given a copy of this file.".into(),
+            "Nothing to do: the growth writes the list as etcd has it. Without a growth, correct it by hand; no restart is needed.",
         ));
     }
 }
@@ -310,6 +331,9 @@ mod tests {
         set("--force-new-cluster").only(Severity::Block, "--force-new-cluster");
         set("--force-new-cluster=false").assert_quiet();
         set("--strict-reconfig-check=false").only(Severity::Warn, "strict-reconfig-check is off");
+        set("--initial-cluster master02=https://10.10.33.38:2378,x=https://10.10.33.99:2380")
+            .only(Severity::Warn, "says master02=https://10.10.33.38:2378, etcd says https://10.10.33.38:2380");
+        set("--initial-cluster master02=https://10.10.33.38:2380").assert_quiet();
         set("--initial-cluster-state new").only(Severity::Info, "initial-cluster-state is new on master01");
 
         let mut base = Base::healthy();

@@ -1,0 +1,169 @@
+//! The other end of a dialled port 6443: TLS with what the apiserver has read, then HTTP; or a worker's proxy, which passes
+//! bytes on.
+
+use std::{convert::Infallible, sync::Arc};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
+    client::danger::HandshakeSignatureValid,
+    crypto::{WebPkiSupportedAlgorithms, ring::default_provider},
+    pki_types::{CertificateDer, UnixTime},
+    server::danger::{ClientCertVerified, ClientCertVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+use tokio::{io::DuplexStream, sync::watch};
+use tokio_rustls::TlsAcceptor;
+
+use super::api::{self, Asked};
+use crate::{
+    cluster::HostName,
+    pki::{PrivateKey, pem_to_der},
+    practice::{etcd::tls::fits, world::Shared},
+    remote::BoxStream,
+};
+
+/// Bytes on their way in each direction.
+const WIRE: usize = 64 << 10;
+
+/// Longest request that is taken.
+const MOST: usize = 3 << 20;
+
+/// What is served: the pair as it was read; a caller's certificate is asked for, and judged only by whoever is asked.
+pub fn config(cert: &[u8], key: &[u8]) -> Result<ServerConfig, String> {
+    fits(cert, key)?;
+    let chain = pem_to_der(cert).map_err(|e| e.to_string())?.into_iter().map(CertificateDer::from).collect();
+    let key = PrivateKey::from_pem(key).map_err(|e| e.to_string())?;
+    let provider = Arc::new(default_provider());
+    let algorithms = provider.signature_verification_algorithms;
+    let key = CertifiedKey::new(chain, key.signing_key());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|e| e.to_string())?
+        .with_client_cert_verifier(Arc::new(Anybody(algorithms)))
+        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(config)
+}
+
+/// Takes any certificate that its caller has the key of, as an apiserver does: who that is shows later.
+#[derive(Debug)]
+struct Anybody(WebPkiSupportedAlgorithms);
+
+impl ClientCertVerifier for Anybody {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}
+
+/// A connection to the apiserver with that process id.
+pub fn connect(shared: &Shared, host: &HostName, pid: u32, alive: watch::Receiver<()>) -> BoxStream {
+    let (far, theirs) = tokio::io::duplex(WIRE);
+    let served = Served { shared: shared.clone(), host: host.clone(), pid };
+    tokio::spawn(served.serve(theirs));
+    while_alive(Box::new(far), alive)
+}
+
+/// A stream that ends with whoever passes it on.
+pub fn while_alive(mut far: BoxStream, mut alive: watch::Receiver<()>) -> BoxStream {
+    let (ours, mut near) = tokio::io::duplex(WIRE);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+            () = async { while alive.changed().await.is_ok() {} } => {}
+        }
+    });
+    Box::new(ours)
+}
+
+#[derive(Clone)]
+struct Served {
+    shared: Shared,
+    host: HostName,
+    pid: u32,
+}
+
+impl Served {
+    async fn serve(self, stream: DuplexStream) {
+        self.shared.awake(&self.host).await;
+        let serving = {
+            let world = self.shared.lock();
+            let own = world.kube.processes.iter().find(|p| p.host == self.host && p.pid == self.pid);
+            own.and_then(|p| p.api.as_ref()).map(|a| a.serving.clone())
+        };
+        let Some(serving) = serving else { return };
+        let Ok(tls) = TlsAcceptor::from(serving).accept(stream).await else { return };
+        let (_, session) = tls.get_ref();
+        let cert = session.peer_certificates().and_then(|c| c.first()).map(|c| Bytes::copy_from_slice(c));
+        let service = service_fn(move |request| self.clone().answer(request, cert.clone()));
+        // Whoever hangs up has what he came for.
+        let _ = http1::Builder::new().serve_connection(TokioIo::new(tls), service).await;
+    }
+
+    async fn answer(
+        self,
+        request: Request<Incoming>,
+        cert: Option<Bytes>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let (head, body) = request.into_parts();
+        let body =
+            Limited::new(body, MOST).collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        self.shared.awake(&self.host).await;
+        let bearer = head.headers.get("authorization").and_then(|v| v.to_str().ok()?.strip_prefix("Bearer "));
+        let asked = Asked {
+            method: head.method.as_str(),
+            path: head.uri.path(),
+            query: head.uri.query().unwrap_or_default(),
+            body: &body,
+            cert: cert.as_deref(),
+            bearer,
+        };
+        let reply = {
+            let mut world = self.shared.lock();
+            api::answer(&mut world, &self.host, self.pid, &asked)
+        };
+        let kind = if reply.json { "application/json" } else { "text/plain; charset=utf-8" };
+        let mut response = Response::new(Full::new(Bytes::from(reply.body)));
+        *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();
+        response.headers_mut().insert("content-type", hyper::header::HeaderValue::from_static(kind));
+        Ok(response)
+    }
+}
