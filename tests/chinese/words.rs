@@ -54,7 +54,7 @@ fn errors_are_chinese_and_keep_what_they_name() {
 fn counts_have_no_plural() {
     chinese();
     let voters = |total| Voters { total, healthy: total, learners: 1 };
-    assert_eq!(voters(1).sentence(), "1 个 voter，法定人数 1，可再失去 0 个，1 个 learner");
-    assert_eq!(voters(3).sentence(), "3 个 voter，法定人数 2，可再失去 1 个，1 个 learner");
+    assert_eq!(voters(1).sentence(), "1 个 voter，法定人数 1，可失去 0，1 个 learner");
+    assert_eq!(voters(3).sentence(), "3 个 voter，法定人数 2，可失去 1，1 个 learner");
     assert_eq!(voters(3).if_one_dies(), "仍可服务");
 }

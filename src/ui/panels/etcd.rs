@@ -156,7 +156,7 @@ fn columns(width: usize) -> Vec<Column> {
         c(What::Name, trs!("member"), 10, false),
         c(What::Role, trs!("role"), 7, false),
         c(What::Health, trs!("health"), 11, false),
-        c(What::Version, "version", 7, false),
+        c(What::Version, trs!("version"), 7, false),
         c(What::Revision, trs!("revision"), 10, true),
         c(What::Lag, trs!("lag"), 6, true),
         c(What::Size, trs!("db size"), 9, true),

@@ -105,7 +105,7 @@ fn about(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
 fn state(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if let Some(host) = &row.info.id.host {
-        lines.extend(labelled("host", LABEL, &host_words(model, host), width, Tone::Plain));
+        lines.extend(labelled(trs!("host"), LABEL, &host_words(model, host), width, Tone::Plain));
     }
     let view = row.plan.as_ref().map(|p| &p.view);
     let risk = view.map_or(row.info.risk, |v| v.risk);
@@ -357,7 +357,7 @@ pub fn summary(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> V
         lines.extend(labelled("", 4, &changed, width, Tone::Dim));
     }
     if let Some(host) = &row.info.id.host {
-        lines.extend(labelled("host", LABEL, &host_words(model, host), width, Tone::Plain));
+        lines.extend(labelled(trs!("host"), LABEL, &host_words(model, host), width, Tone::Plain));
     }
     lines.extend(texts(model, row, width));
     lines

@@ -48,10 +48,10 @@ pub fn what(model: &Model, failure: &Failure, width: usize) -> Vec<Line<'static>
     let mut lines = vec![Line::default()];
     lines.extend(prose(&format!("✗ {word}: {}", model.title(&failure.step)), 0, width, Tone::Bad));
     if let Some(host) = &failure.step.host {
-        lines.extend(labelled("host", 10, &step::host_words(model, host), width, Tone::Plain));
+        lines.extend(labelled(trs!("host"), 10, &step::host_words(model, host), width, Tone::Plain));
     }
     lines.extend(labelled(trs!("doing"), 10, &failure.doing, width, Tone::Plain));
-    lines.extend(labelled("error", 10, &failure.error, width, Tone::Bad));
+    lines.extend(labelled(trs!("error"), 10, &failure.error, width, Tone::Bad));
     lines.extend(labelled(trs!("leaves"), 10, &failure.left, width, Tone::Strong));
     lines.extend(survey::findings(&failure.refused, width));
     lines

@@ -21,7 +21,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     lines.extend(verdict(model, observed, width));
     lines.extend(findings(&observed.findings, width));
     heading(&mut lines, trs!("Hosts"));
-    lines.push(line(host_row(["", "host", trs!("role"), "clock", "etcd", "system"]), Tone::Dim));
+    lines.push(line(host_row(["", trs!("host"), trs!("role"), trs!("clock"), "etcd", trs!("system")]), Tone::Dim));
     for host in &observed.hosts {
         lines.extend(host_lines(host, width));
     }
