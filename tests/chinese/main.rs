@@ -10,14 +10,17 @@ mod words;
 
 use banister::{
     lang::{self, Lang},
-    ui::Theme,
+    ui::{
+        Theme,
+        theme::{Background, Colours},
+    },
 };
 use unicode_width::UnicodeWidthStr as _;
 
 use fixtures::{SCENES, scene};
 use look::{draw, settings, shown, text};
 
-const ALL: Theme = Theme { colour: true, unicode: true };
+const ALL: Theme = Theme { colours: Colours::Sixteen, background: Background::Unknown, unicode: true };
 
 /// The language is chosen before anything is shown, as the program does.
 pub fn chinese() {

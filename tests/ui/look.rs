@@ -53,9 +53,13 @@ pub fn styles(buffer: &Buffer) -> String {
 }
 
 /// Text and styles.
+pub fn styled(buffer: &Buffer) -> String {
+    format!("{}\n--- styles\n{}", text(buffer), styles(buffer))
+}
+
+/// Text and styles.
 pub fn shown(model: &Model, size: (u16, u16)) -> String {
-    let buffer = draw(model, size);
-    format!("{}\n--- styles\n{}", text(&buffer), styles(&buffer))
+    styled(&draw(model, size))
 }
 
 /// Snapshots live at the top of the repository.

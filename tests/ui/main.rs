@@ -3,6 +3,8 @@
 mod fixtures;
 mod keys;
 mod look;
+mod pictures;
 mod plain;
 mod questions;
 mod screens;
+mod welcome;

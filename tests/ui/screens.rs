@@ -1,6 +1,10 @@
 //! Whole screens, text and style, at three sizes; and every size below without a panic.
 
-use banister::ui::{Msg, SMALLEST, Theme, view};
+use banister::ui::{
+    Msg, SMALLEST, Theme,
+    theme::{Background, Colours},
+    view,
+};
 use ratatui::{Terminal, backend::TestBackend, layout::Rect};
 
 use crate::{
@@ -8,9 +12,9 @@ use crate::{
     look::{shown, styles},
 };
 
-pub use crate::look::{draw, settings, text};
+pub use crate::look::{draw, settings, styled, text};
 
-const ALL: Theme = Theme { colour: true, unicode: true };
+const ALL: Theme = Theme { colours: Colours::Sixteen, background: Background::Unknown, unicode: true };
 
 #[test]
 fn every_scene_at_three_sizes() {
@@ -26,7 +30,7 @@ fn every_scene_at_three_sizes() {
 
 #[test]
 fn without_colour_and_unicode_nothing_is_lost_but_looks() {
-    let none = Theme { colour: false, unicode: false };
+    let none = Theme { colours: Colours::None, unicode: false, ..ALL };
     settings().bind(|| {
         for name in ["connecting", "wizard-waiting", "confirm-irreversible"] {
             let model = scene(name, (80, 24), none);

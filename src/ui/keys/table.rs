@@ -8,11 +8,21 @@ use crate::ui::model::{Panel, Section};
 use Context as C;
 
 const SCREENS: &[Context] = &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished];
-const PAGES: &[Context] =
-    &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::ConfirmTyped, C::Undo, C::Help];
+const PAGES: &[Context] = &[
+    C::Welcome,
+    C::Connecting,
+    C::Survey,
+    C::Wizard,
+    C::Failed,
+    C::Finished,
+    C::Confirm,
+    C::ConfirmTyped,
+    C::Undo,
+    C::Help,
+];
 const TYPED: &[Context] = &[C::ConfirmTyped, C::Secret, C::QuitHard, C::Prompt, C::Palette];
 const PRESSED: &[Context] =
-    &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::Help];
+    &[C::Welcome, C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::Help];
 
 const fn bind(
     keys: &'static [Key],
@@ -70,6 +80,21 @@ pub const TABLE: &[Binding] = &[
         mark!("look around first"),
         mark!("Put the question aside and look around; the step waits"),
     ),
+    bind(
+        &[key(KeyCode::Enter)],
+        Action::Open,
+        &[C::Welcome],
+        "open",
+        "Open what is selected: looks at the cluster first, changes nothing by itself",
+    ),
+    bind(
+        &[ch('u')],
+        Action::TakeBack,
+        &[C::Welcome],
+        "take back",
+        "Open the last growth of what is selected to take it back, step by step; asks before each",
+    ),
+    bind(&[ch('r')], Action::LookAgain, &[C::Welcome], mark!("look again"), "Look for cluster files again"),
     bind(&[ch('a')], Action::Answer, &[C::Wizard], mark!("answer"), mark!("Open the question again")),
     bind(
         &[ch('n')],
@@ -253,7 +278,7 @@ pub const TABLE: &[Binding] = &[
     bind(
         &[ch('?')],
         Action::Help,
-        &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo],
+        &[C::Welcome, C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo],
         mark!("help"),
         mark!("The keys that hold here"),
     ),
@@ -261,7 +286,7 @@ pub const TABLE: &[Binding] = &[
     bind(
         &[ch('q'), ctrl('c')],
         Action::Quit,
-        &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::HostKey],
+        &[C::Welcome, C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::HostKey],
         mark!("leave"),
         mark!("Leave; asks while something runs or waits"),
     ),

@@ -239,11 +239,11 @@ pub fn meter(progress: Option<&ActProgress>, running: std::time::Duration, width
                 percent = percent,
                 done = text::bytes(*done),
                 total = text::bytes(*total),
-                rate = rate(*done, running)
+                rate = text::rate(*done, running)
             )
         }
         Some(ActProgress::Bytes { done, total: None }) => {
-            format!("  {}{} ", text::bytes(*done), rate(*done, running))
+            format!("  {}{} ", text::bytes(*done), text::rate(*done, running))
         }
         Some(ActProgress::Waiting { seconds, deadline, .. }) => {
             tr!(
@@ -258,21 +258,15 @@ pub fn meter(progress: Option<&ActProgress>, running: std::time::Duration, width
     vec![span(words, Tone::Active)]
 }
 
-fn rate(done: u64, running: std::time::Duration) -> String {
-    let millis = running.as_millis();
-    if millis < 500 {
-        return String::new();
-    }
-    let per_second = u128::from(done) * 1000 / millis;
-    format!("  {}/s", text::bytes(u64::try_from(per_second).unwrap_or(u64::MAX)))
-}
-
 /// The keys that hold now, as many as fit; help and leaving always do.
 pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
-    let context = model.context();
-    let (last, first): (Vec<&Binding>, Vec<_>) = keys::bindings(model, context)
-        .filter(|b| !b.short.is_empty())
-        .partition(|b| matches!(b.action, Action::Help | Action::Quit));
+    keys_row(keys::bindings(model, model.context()), area, buf);
+}
+
+/// The keys of these lines of the table, as many as fit; help and leaving always do.
+pub fn keys_row(bindings: impl Iterator<Item = &'static Binding>, area: Rect, buf: &mut Buffer) {
+    let (last, first): (Vec<&Binding>, Vec<_>) =
+        bindings.filter(|b| !b.short.is_empty()).partition(|b| matches!(b.action, Action::Help | Action::Quit));
     let entry = |b: &Binding| Some((b.keys.first()?.name(), lang::words(b.short)));
     let last: Vec<_> = last.into_iter().filter_map(entry).collect();
     let first: Vec<_> = first.into_iter().filter_map(entry).collect();

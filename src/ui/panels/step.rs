@@ -121,6 +121,10 @@ fn state(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
         StepState::Failed(why) => tr!("failed: {why}", why = why),
         StepState::Waiting => trs!("not looked at yet").to_owned(),
         StepState::Done(took) => tr!("done in {took}", took = text::duration(*took)),
+        StepState::Running => {
+            let about = view.map(|v| format!(" of about {}", text::duration(v.expected))).unwrap_or_default();
+            format!("{}{about}", steps::state_words(model, row))
+        }
         _ => steps::state_words(model, row),
     };
     lines.extend(labelled(trs!("state"), LABEL, &seen, width, tone));
