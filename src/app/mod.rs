@@ -131,8 +131,9 @@ async fn walk(hosts: &Hosts, task: Task, flags: Option<(Option<ApproveArg>, OnFa
     match flags {
         Some((approve, on_failure)) => headless::run(hosts, task, approve, on_failure).await.code(),
         None => {
-            let otherwise =
-                "the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all";
+            let otherwise = trs!(
+                "the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all"
+            );
             match Taken::take(extras, &hosts.cluster().name, otherwise) {
                 Ok(taken) => wizard::run(hosts, task, taken).await,
                 Err(code) => code,

@@ -208,7 +208,7 @@ impl Run {
             step.markdown(out);
         }
         if !self.found.is_empty() {
-            out.push_str("\n### Found done\n\n");
+            out.push_str(trs!("\n### Found done\n\n"));
         }
         for found in &self.found {
             let _ = writeln!(out, "- {}: {}", found.step, found.seen);
@@ -225,7 +225,11 @@ fn second(at: &str) -> String {
 fn took(began: &str, ended: &str) -> Option<String> {
     let (began, ended): (jiff::Timestamp, jiff::Timestamp) = (began.parse().ok()?, ended.parse().ok()?);
     let seconds = ended.as_second() - began.as_second();
-    Some(if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) })
+    Some(if seconds < 60 {
+        format!("{seconds} s")
+    } else {
+        tr!("{minutes} min {seconds} s", minutes = seconds / 60, seconds = seconds % 60)
+    })
 }
 
 impl StepDone {

@@ -74,7 +74,7 @@ impl Context {
     /// Its heading in the help.
     pub fn title(self) -> &'static str {
         match self {
-            Self::Welcome => "Welcome",
+            Self::Welcome => trs!("Welcome"),
             Self::Connecting => trs!("Connecting"),
             Self::Survey => trs!("Survey"),
             Self::Wizard => trs!("Wizard"),

@@ -264,9 +264,10 @@ pub(super) fn packages(text: &str) -> Checked<PackageChoice> {
 pub(super) fn worker_batch(text: &str) -> Checked<usize> {
     match text.parse() {
         Ok(n @ 1..=1000) => Ok(n),
-        _ => {
-            wrong("which is not a number of workers", "write a number from 1 on, or remove the line: a tenth at a time")
-        }
+        _ => wrong(
+            trs!("which is not a number of workers"),
+            trs!("write a number from 1 on, or remove the line: a tenth at a time"),
+        ),
     }
 }
 

@@ -133,9 +133,9 @@ fn initial_cluster(view: &View<'_>, node: &Node, list: &str, out: &mut Vec<Findi
         }
         out.push(warn(
             Some(node),
-            format!("{file} says {name}={url}, etcd says {}", member.peer_urls.join(", ")),
-            "`--initial-cluster` is ignored while there is data; a member that had to start without would fail, and so would one that was given a copy of this file.".into(),
-            "Nothing to do: the growth writes the list as etcd has it. Without a growth, correct it by hand; no restart is needed.",
+            tr!("{file} says {name}={url}, etcd says {urls}", file = file, name = name, url = url, urls = member.peer_urls.join(", ")),
+            trs!("`--initial-cluster` is ignored while there is data; a member that had to start without would fail, and so would one that was given a copy of this file.").into(),
+            trs!("Nothing to do: the growth writes the list as etcd has it. Without a growth, correct it by hand; no restart is needed."),
         ));
     }
 }

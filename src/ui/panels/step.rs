@@ -122,7 +122,8 @@ fn state(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
         StepState::Waiting => trs!("not looked at yet").to_owned(),
         StepState::Done(took) => tr!("done in {took}", took = text::duration(*took)),
         StepState::Running => {
-            let about = view.map(|v| format!(" of about {}", text::duration(v.expected))).unwrap_or_default();
+            let about =
+                view.map(|v| tr!(" of about {expected}", expected = text::duration(v.expected))).unwrap_or_default();
             format!("{}{about}", steps::state_words(model, row))
         }
         _ => steps::state_words(model, row),

@@ -80,7 +80,7 @@ fn risk(step: &StepRow) -> Risk {
 
 /// ` ──◆ no way back from here ─────`
 fn no_return(width: usize) -> Line<'static> {
-    let words = " ──◆ no way back from here ";
+    let words = trs!(" ──◆ no way back from here ");
     let rest = width.saturating_sub(text::width(words) + 1);
     line(format!("{words}{}", "─".repeat(rest)), Tone::Bad)
 }
