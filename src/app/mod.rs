@@ -2,12 +2,13 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 mod cli;
 mod clipboard;
 mod drill;
 mod headless;
+mod help;
 mod history;
 mod input;
 mod live;
@@ -45,12 +46,13 @@ pub fn main() -> ExitCode {
         eprintln!("banister: {e}");
     }
     // clap exits with 2 on bad usage by itself, which is the documented code.
-    let cli = Cli::parse();
-    lang::choose(cli.lang.map_or_else(|| lang::from_locale(|v| std::env::var(v).ok()), Lang::from));
+    lang::choose(help::asked(std::env::args()).unwrap_or_else(|| lang::from_locale(|v| std::env::var(v).ok())));
+    let matches = help::in_language(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
-            eprintln!("banister: cannot start: {e}");
+            eprintln!("{}", tr!("banister: cannot start: {e}", e = e));
             return ExitCode::FAILURE;
         }
     };
@@ -156,8 +158,9 @@ async fn walk(hosts: &Hosts, task: Task, flags: Option<Flags>, extras: Extras) -
     match flags {
         Some(flags) => headless::run(hosts, task, flags).await.code(),
         None => {
-            let otherwise =
-                "the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all";
+            let otherwise = trs!(
+                "the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all"
+            );
             match Taken::take(extras, &hosts.cluster().name, otherwise) {
                 Ok(taken) => wizard::run(hosts, task, taken).await,
                 Err(code) => code,

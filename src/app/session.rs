@@ -108,7 +108,7 @@ impl Session {
                         address: format!("{}:22", node.address),
                         user: "root".into(),
                         method: "practice".into(),
-                        host_key: "none: this host is practice".into(),
+                        host_key: trs!("none: this host is practice").into(),
                         via: None,
                         took: std::time::Duration::ZERO,
                     };

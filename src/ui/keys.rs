@@ -90,7 +90,7 @@ impl Context {
     }
 
     /// Its heading in the help.
-    pub const fn title(self) -> &'static str {
+    pub fn title(self) -> &'static str {
         match self {
             Self::Welcome => "Welcome",
             Self::Connecting => "Connecting",
@@ -211,7 +211,7 @@ impl Key {
     /// Its name in the help.
     pub fn name(self) -> String {
         match self.code {
-            KeyCode::Char(' ') => "Space".to_owned(),
+            KeyCode::Char(' ') => trs!("Space").to_owned(),
             KeyCode::Char(c) if self.ctrl => format!("Ctrl-{}", c.to_ascii_uppercase()),
             KeyCode::Char(c) => c.to_string(),
             KeyCode::Up => "↑".to_owned(),

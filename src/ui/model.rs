@@ -165,12 +165,12 @@ impl Section {
     pub const ALL: [Self; 4] = [Self::About, Self::Commands, Self::Changes, Self::Undo];
 
     /// Its word in the tab row.
-    pub const fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
-            Self::About => "about",
-            Self::Commands => "commands",
-            Self::Changes => "changes",
-            Self::Undo => "undo",
+            Self::About => trs!("about"),
+            Self::Commands => trs!("commands"),
+            Self::Changes => trs!("changes"),
+            Self::Undo => trs!("undo"),
         }
     }
 }

@@ -134,9 +134,9 @@ fn connect(model: &mut Model, host: &crate::cluster::HostName, state: ConnectSta
     // A session lost and dialled again in the middle of the run is worth a word.
     if model.phase == Phase::Wizard {
         match &state {
-            ConnectState::Connecting => model.say(format!("{host}: connection lost, dialling again")),
+            ConnectState::Connecting => model.say(tr!("{host}: connection lost, dialling again", host = host)),
             ConnectState::Failed(why) => model.say(why.clone()),
-            ConnectState::Connected => model.say(format!("{host}: connected again")),
+            ConnectState::Connected => model.say(tr!("{host}: connected again", host = host)),
             ConnectState::Asking => {}
         }
     }
@@ -149,7 +149,7 @@ fn connect(model: &mut Model, host: &crate::cluster::HostName, state: ConnectSta
 fn terminate(model: &mut Model) -> Vec<Effect> {
     let mut effects: Vec<Effect> = model.asks.drain(..).map(|a| refuse(&a)).collect();
     effects.extend(leave(model));
-    model.say("asked to end by a signal");
+    model.say(trs!("asked to end by a signal"));
     effects
 }
 

@@ -241,7 +241,7 @@ fn installed(seen: &HostSeen) -> Option<&crate::survey::EtcdOnHost> {
 fn fingerprint(cert: &CertOnDisk, of: impl Fn(&crate::pki::CertInfo) -> &String) -> String {
     match &cert.cert {
         Ok(info) => of(info).chars().take(DIGITS).collect(),
-        Err(_) => "unreadable".to_owned(),
+        Err(_) => trs!("unreadable").to_owned(),
     }
 }
 
@@ -249,7 +249,8 @@ fn signed(seen: &HostSeen) -> Option<String> {
     let etcd = installed(seen)?;
     let not: Vec<String> =
         etcd.certs.iter().filter(|(_, c)| c.issued_by_ca == Some(false)).map(|(pair, _)| pair.to_string()).collect();
-    (!etcd.certs.is_empty()).then(|| if not.is_empty() { "all".to_owned() } else { format!("not {}", not.join(", ")) })
+    (!etcd.certs.is_empty())
+        .then(|| if not.is_empty() { trs!("all").to_owned() } else { tr!("not {not}", not = not.join(", ")) })
 }
 
 fn words(key: &str) -> Words {

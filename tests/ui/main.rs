@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod keys;
+mod look;
 mod panels;
 mod pictures;
 mod plain;

@@ -95,8 +95,8 @@ pub fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
         | Context::TakeOver
         | Context::Undo
         | Context::Quit
-        | Context::QuitHard => model.say("pasted text confirms nothing: type it yourself"),
-        _ => model.say("pasted text is not taken here"),
+        | Context::QuitHard => model.say(trs!("pasted text confirms nothing: type it yourself")),
+        _ => model.say(trs!("pasted text is not taken here")),
     }
     Vec::new()
 }
@@ -219,7 +219,7 @@ fn aside_of(model: &Model, context: Context) -> bool {
 /// Goes to a match, or says that there is none.
 fn told(model: &mut Model, go: impl Fn(&mut Model) -> bool) {
     if !go(model) {
-        model.say("no other match in this direction");
+        model.say(trs!("no other match in this direction"));
     }
 }
 
@@ -227,7 +227,7 @@ fn yes(model: &mut Model, context: Context, repeated: bool) -> Vec<Effect> {
     // Leaving takes nothing from the cluster and may be quick; the others decide something.
     if context != Context::Quit && (repeated || !model.settled()) {
         model.quiet_since = model.now.at;
-        model.say("that y came before the question could be read: press it again");
+        model.say(trs!("that y came before the question could be read: press it again"));
         return Vec::new();
     }
     match context {
@@ -283,9 +283,9 @@ fn submit(model: &mut Model, context: Context) -> Vec<Effect> {
                 return vec![Effect::Answer(Answer::Go { step: asking.request.step, typed: asking.typed })];
             }
             model.say(if asking.typed.is_empty() {
-                format!("Enter alone confirms nothing: type {wanted} first")
+                tr!("Enter alone confirms nothing: type {wanted} first", wanted = wanted)
             } else {
-                format!("“{}” is not {wanted}: nothing was confirmed", asking.typed)
+                tr!("“{typed}” is not {wanted}: nothing was confirmed", typed = asking.typed, wanted = wanted)
             });
             model.asking = Some(asking);
             Vec::new()
@@ -304,7 +304,7 @@ fn submit(model: &mut Model, context: Context) -> Vec<Effect> {
                 model.quit = None;
                 return vec![Effect::Quit];
             }
-            model.say(format!("type {LEAVE} to leave in the middle of an action"));
+            model.say(tr!("type {word} to leave in the middle of an action", word = LEAVE));
             Vec::new()
         }
         _ => Vec::new(),
@@ -376,10 +376,10 @@ fn copy(model: &mut Model) -> Vec<Effect> {
     };
     let commands = row.and_then(|r| r.plan.as_ref()).map(|p| p.commands.clone()).filter(|c| !c.is_empty());
     let Some(commands) = commands else {
-        model.say("this step has no commands to copy yet");
+        model.say(trs!("this step has no commands to copy yet"));
         return Vec::new();
     };
-    model.say("commands copied, if this terminal takes OSC 52");
+    model.say(trs!("commands copied, if this terminal takes OSC 52"));
     vec![Effect::Copy(commands)]
 }
 
