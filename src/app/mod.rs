@@ -31,8 +31,7 @@ use session::Hosts;
 use crate::{
     cluster::{Cluster, file},
     engine::Chapter,
-    lang::{self, Lang},
-    runbook,
+    lang, runbook,
     training::drill::Drill,
     ui::Theme,
 };

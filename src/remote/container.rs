@@ -106,10 +106,11 @@ impl ContainerOp {
                 )
             }
             Self::Restart { container } => format!("docker restart {container}"),
-            Self::Log { container, lines } => format!("last {lines} lines of container {container}"),
-            Self::Follow { components, .. } => format!("follow the containers of {}", components.join(", ")),
-            Self::Park { manifest, back: false } => {
-                format!("rename {} to {}, which kubelet ignores", manifest.display(), parked(manifest).display())
+            Self::Log { container, lines } => {
+                tr!("last {lines} lines of container {container}", lines = lines, container = container)
+            }
+            Self::Follow { components, .. } => {
+                tr!("follow the containers of {components}", components = components.join(", "))
             }
             Self::Park { manifest, back: false } => {
                 tr!(

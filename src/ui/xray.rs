@@ -191,7 +191,7 @@ fn kubernetes(seen: &[Option<&HostSeen>]) -> Vec<Row> {
             })
         })
     }));
-    rows.push(row("manifests", seen, |s| Some(text::count(s.kube.as_ref()?.manifests.len(), "file"))));
+    rows.push(row("manifests", seen, |s| Some(tr!("{n} file" | "{n} files" % s.kube.as_ref()?.manifests.len()))));
     rows.extend(manifest_files(seen));
     rows.extend(COMPONENTS.iter().filter_map(|(component, _)| twice(component, seen)));
     rows
@@ -221,7 +221,7 @@ fn twice(component: &str, seen: &[Option<&HostSeen>]) -> Option<Row> {
     counts.iter().flatten().any(|n| *n > 1).then(|| {
         let words = words("manifest-twice");
         let cell = |n: Option<usize>| Cell {
-            text: n.map_or_else(|| "-".to_owned(), |n| text::count(n, "file")),
+            text: n.map_or_else(|| "-".to_owned(), |n| tr!("{n} file" | "{n} files" % n)),
             differs: n.is_some_and(|n| n > 1),
         };
         let label = format!("{} {}", words.label, component.trim_start_matches("kube-"));
