@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["survey", "remote", "pki", "cluster"]),
     ("runbook", &["engine", "survey", "remote", "pki", "cluster"]),
     ("watch", &["remote", "pki", "cluster"]),
-    ("practice", &["remote", "pki", "cluster"]),
+    ("practice", &["survey", "remote", "pki", "cluster"]),
     ("training", &["practice", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
     ("ui", &["training", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
     (
