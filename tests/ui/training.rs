@@ -205,7 +205,10 @@ fn named_repaired_and_debriefed() {
     assert!(shown(&model).contains("Cured: 70 points"));
     feed(&mut model, [Msg::Tick(now(90_000))]);
     assert!(shown(&model).contains("Cured: 70 points"), "the time stands still");
-    assert_eq!(model.farewell().as_deref(), Some("Drill typo-2378: cured in 1 min 01 s, 70 points (0 hints, 2 wrong tries)"));
+    assert_eq!(
+        model.farewell().as_deref(),
+        Some("Drill typo-2378: cured in 1 min 01 s, 70 points (0 hints, 2 wrong tries)")
+    );
     update(&mut model, key(KeyCode::Esc));
     assert!(shown(&model).contains("BLOCKED"), "on with the growth, findings and all");
 }
