@@ -67,7 +67,7 @@ pub struct Drill {
 
 /// How a drill's fault shows.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(tag = "shows", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Sign {
     /// The survey says so, about that host if one is named.
     Finding {

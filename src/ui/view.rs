@@ -29,7 +29,10 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
         let [header, quorum, body, status, footer] = rows(area);
         panels::bars::header(model, header, buf);
         panels::bars::quorum(model, quorum, buf);
-        screen(model, body, buf);
+        // What is behind a question to predict would answer it.
+        if model.predicting().is_none() {
+            screen(model, body, buf);
+        }
         panels::bars::status(model, status, buf);
         panels::bars::footer(model, footer, buf);
         if let Some(dialog) = dialogs::top(model, dialogs::width(body)) {

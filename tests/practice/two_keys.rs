@@ -72,6 +72,6 @@ async fn nobody_goes_past_a_point_of_no_return_alone_and_both_names_are_on_recor
     };
     assert_eq!(by("etcd.promote@master04"), "--approve and wang@laptop (two keys)");
     assert_eq!(by("etcd.join@master05"), "--approve", "what can be taken back wants one person");
-    let report = report(&lines, String::new()).markdown();
+    let report = report(&lines, String::new(), |_| true).markdown();
     assert!(report.contains("confirmed by --approve and wang@laptop (two keys)"), "{report}");
 }
