@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod faults;
+mod faults_kube;
 mod growth;
 mod harness;
 mod kube_growth;

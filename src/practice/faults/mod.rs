@@ -278,7 +278,7 @@ impl Fault {
             let cert = host.files.read(&path).ok()?;
             let (ca, key) = (host.files.read(&etcd.ca()).ok()?, host.files.read(&etcd.ca_key()).ok()?);
             let info = CertInfo::from_pem(&cert).ok()?;
-            let now = super::clock::epoch_ms() / 1000 - days_ago * 86_400;
+            let now = epoch_ms() / 1000 - days_ago * 86_400;
             let ca_key = PrivateKey::from_pem(&key).ok()?;
             let request = Reissue {
                 cert: &cert,
@@ -355,6 +355,10 @@ impl Fault {
                         Some(entry) => host.files.lay(&path, entry),
                         None => {
                             let _ = host.files.remove(&path);
+                            // Its directory came with it.
+                            if let Some(dir) = path.parent().filter(|d| host.files.children(d).is_empty()) {
+                                let _ = host.files.remove(dir);
+                            }
                         }
                     }
                 }
