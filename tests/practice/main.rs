@@ -5,6 +5,7 @@
 mod docs;
 mod drills;
 mod faults;
+mod faults_kube;
 mod growth;
 mod harness;
 mod kube_growth;

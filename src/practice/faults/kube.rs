@@ -19,10 +19,10 @@ const NODENAME: &str = "/var/lib/calico/nodename";
 
 /// The drop-in of another life, and the variables it brings.
 const DROP_IN: &str = "/etc/systemd/system/kubelet.service.d/10-name.conf";
-const OLD_NAME: &str = "/etc/default/kubelet-name";
+const OLD_NAME: &str = "/etc/systemd/system/kubelet.service.d/name";
 
 /// What nginx says of an image without the stream module.
-const REFUSES: &str = "nginx: [emerg] unknown directive \"stream\" in /etc/nginx/nginx.conf:1";
+const REFUSES: &str = "unknown directive \"stream\"";
 
 impl Fault {
     /// The unit that has to be started again for the fault to be there, or to be gone.

@@ -355,6 +355,10 @@ impl Fault {
                         Some(entry) => host.files.lay(&path, entry),
                         None => {
                             let _ = host.files.remove(&path);
+                            // Its directory came with it.
+                            if let Some(dir) = path.parent().filter(|d| host.files.children(d).is_empty()) {
+                                let _ = host.files.remove(dir);
+                            }
                         }
                     }
                 }

@@ -189,6 +189,14 @@ impl KubeApi {
         Ok(list(&self.get(&path).await?["items"]).filter_map(Pod::read).collect())
     }
 
+    /// Those of them on a node: of a thousand pods a few.
+    pub async fn pods_on(&self, namespace: &str, selector: &str, node: &str) -> Result<Vec<Pod>, KubeError> {
+        let (namespace, selector) = (encoded(namespace), encoded(selector));
+        let on = encoded(&format!("spec.nodeName={node}"));
+        let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}&fieldSelector={on}");
+        Ok(list(&self.get(&path).await?["items"]).filter_map(Pod::read).collect())
+    }
+
     /// Deletes a pod, if it is still that very one.
     pub async fn delete_pod(&self, namespace: &str, pod: &Pod) -> Result<(), KubeError> {
         let path = format!("/api/v1/namespaces/{}/pods/{}", encoded(namespace), encoded(&pod.name));

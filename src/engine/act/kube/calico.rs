@@ -409,20 +409,15 @@ impl RollPods {
     async fn replaced(&self, cx: &ActCx, api: &KubeApi, selector: &str, old: &Pod) -> Result<(), ActError> {
         let started = Instant::now();
         loop {
-            let now = match api.pods(&self.calico.namespace, selector).await {
-                Ok(pods) => {
-                    let here: Vec<_> = pods.into_iter().filter(|p| p.node == old.node).collect();
-                    match here.iter().find(|p| p.uid != old.uid) {
-                        Some(new) if new.ready && here.len() == 1 => {
-                            cx.say(tr!("{node}: {name} is Ready", node = new.node, name = new.name));
-                            return Ok(());
-                        }
-                        Some(new) => {
-                            tr!("{node}: {name} is {state}", node = new.node, name = new.name, state = new.state)
-                        }
-                        None => tr!("{node}: no new pod yet", node = old.node),
+            let now = match api.pods_on(&self.calico.namespace, selector, &old.node).await {
+                Ok(here) => match here.iter().find(|p| p.uid != old.uid) {
+                    Some(new) if new.ready && here.len() == 1 => {
+                        cx.say(tr!("{node}: {name} is Ready", node = new.node, name = new.name));
+                        return Ok(());
                     }
-                }
+                    Some(new) => tr!("{node}: {name} is {state}", node = new.node, name = new.name, state = new.state),
+                    None => tr!("{node}: no new pod yet", node = old.node),
+                },
                 Err(e @ KubeError::Refused { .. }) => return Err(e.into()),
                 Err(e) => e.to_string(),
             };
