@@ -28,8 +28,7 @@ use session::Hosts;
 use crate::{
     cluster::{Cluster, file},
     engine::Chapter,
-    lang::{self, Lang},
-    runbook,
+    lang, runbook,
     ui::Theme,
 };
 
