@@ -108,7 +108,7 @@ impl Session {
                         address: format!("{}:22", node.address),
                         user: "root".into(),
                         method: "practice".into(),
-                        host_key: "none: this host is practice".into(),
+                        host_key: trs!("none: this host is practice").into(),
                         via: None,
                         took: std::time::Duration::ZERO,
                     };
@@ -241,7 +241,7 @@ fn survey_record(observed: &Observed) -> Record {
 }
 
 /// `user@host` of the machine the program runs on.
-fn operator_name() -> String {
+pub(super) fn operator_name() -> String {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".into());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     clean::line(&format!("{user}@{}", host.trim()))

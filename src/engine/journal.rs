@@ -152,7 +152,7 @@ pub struct Change {
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum JournalError {
     /// Not writable.
-    #[error("the journal {} cannot be written: {why}; make room or set XDG_STATE_HOME to a place that has some, then run again", path.display())]
+    #[error("{}", tr!("the journal {path} cannot be written: {why}; make room or set XDG_STATE_HOME to a place that has some, then run again", path = path.display(), why = why))]
     Write {
         /// Which file.
         path: PathBuf,
@@ -160,7 +160,7 @@ pub enum JournalError {
         why: String,
     },
     /// Not readable, or not a journal.
-    #[error("the journal {} line {line} cannot be read: {why}", path.display())]
+    #[error("{}", tr!("the journal {path} line {line} cannot be read: {why}", path = path.display(), line = line, why = why))]
     Read {
         /// Which file.
         path: PathBuf,

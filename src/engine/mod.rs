@@ -13,6 +13,7 @@ pub mod report;
 pub mod run;
 pub mod step;
 pub mod undo;
+pub mod witness;
 
 pub use confirm::{Approve, Confirmed, Operator};
 pub use event::Event;

@@ -75,7 +75,7 @@ impl Engine {
         let mut end = self.take_lock().await.err();
         for step in steps.iter().take(if end.is_none() { usize::MAX } else { 0 }) {
             if self.stop.load(Ordering::SeqCst) {
-                end = Some((Outcome::Stopped, format!("stopped before {}; run again to go on", step.id())));
+                end = Some((Outcome::Stopped, tr!("stopped before {id}; run again to go on", id = step.id())));
                 break;
             }
             match self.walk(step).await {
@@ -89,9 +89,13 @@ impl Engine {
         }
         let (outcome, why) = end.unwrap_or_else(|| {
             let why = if changed == 0 {
-                format!("nothing to do: all {} steps were done already", steps.len())
+                tr!("nothing to do: all {steps} steps were done already", steps = steps.len())
             } else {
-                format!("done: {changed} of {} steps ran, the others were done already", steps.len())
+                tr!(
+                    "done: {changed} of {steps} steps ran, the others were done already",
+                    changed = changed,
+                    steps = steps.len()
+                )
             };
             (Outcome::Done, why)
         });
@@ -137,7 +141,7 @@ impl Engine {
                     self.state(&id, StepState::Waiting);
                     return Err((
                         Outcome::Stopped,
-                        format!("stopped at {id}; nothing of it was done; run again to go on"),
+                        tr!("stopped at {id}; nothing of it was done; run again to go on", id = id),
                     ));
                 }
                 Err(trouble) => trouble,
@@ -160,7 +164,7 @@ impl Engine {
                 }
                 Choice::Skip if skippable => {
                     self.state(&id, StepState::Skipped);
-                    self.send(Event::Note(format!("{id} was skipped; run again to do it later")));
+                    self.send(Event::Note(tr!("{id} was skipped; run again to do it later", id = id)));
                     return Ok(false);
                 }
                 Choice::Undo | Choice::Skip | Choice::Stop => return Err(Self::left(&id, begun, &error)),
@@ -184,20 +188,20 @@ impl Engine {
         began: Instant,
     ) -> Result<Option<Ended>, Trouble> {
         let id = step.id();
-        let looked = step.probe().await.map_err(|error| before("looking at the cluster", error))?;
+        let looked = step.probe().await.map_err(|error| before(trs!("looking at the cluster"), error))?;
         match looked {
             Probe::Done(seen) => {
                 self.journal.write(Record::Found { step: step.journal_name(), seen: seen.clone() })?;
                 self.state(&id, StepState::AlreadyDone(seen));
                 return Ok(None);
             }
-            Probe::Blocked(findings) => return Err(before("looking at the cluster", ActError::Gate(findings))),
+            Probe::Blocked(findings) => return Err(before(trs!("looking at the cluster"), ActError::Gate(findings))),
             Probe::Todo(_) => {}
         }
-        let plan = step.preview().await.map_err(|error| before("working out what to do", error))?;
+        let plan = step.preview().await.map_err(|error| before(trs!("working out what to do"), error))?;
         let view = Arc::new(plan.view.clone());
         self.send(Event::Preview(id.clone(), view.clone()));
-        self.gate(step).await.map_err(|error| before("the gate", error))?;
+        self.gate(step).await.map_err(|error| before(trs!("the gate"), error))?;
 
         let request = ConfirmRequest {
             step: id.clone(),
@@ -210,11 +214,21 @@ impl Engine {
         self.state(&id, StepState::Asking);
         self.send(Event::Asking(request.clone()));
         let confirmed = match self.operator.confirm(request).await {
+            Decision::Go(confirmed)
+                if plan.risk == Risk::Irreversible && self.operator.two_keys() && confirmed.second().is_none() =>
+            {
+                let why = tr!(
+                    "{step} wants a second person's yes: walk it in the wizard, with --two-key",
+                    step = confirmed.step()
+                );
+                self.send(Event::Note(why));
+                return Ok(Some(Ended::Stopped));
+            }
             Decision::Go(confirmed) if *confirmed.step() == id => confirmed,
             Decision::Go(_) | Decision::Stop => return Ok(Some(Ended::Stopped)),
         };
         // Minutes may lie between the question and the answer.
-        self.gate(step).await.map_err(|error| before("the gate", error))?;
+        self.gate(step).await.map_err(|error| before(trs!("the gate"), error))?;
         self.apply(step, plan, confirmed, undo, output, began).await?;
         Ok(Some(Ended::Well))
     }
@@ -234,13 +248,16 @@ impl Engine {
         self.journal.write(Record::Intent {
             step: name.clone(),
             risk: plan.risk,
-            confirmed_by: confirmed.by().to_owned(),
+            confirmed_by: confirmed.by_all(),
             acts: plan.view.acts.iter().map(Shown::line).collect(),
             undo: plan.undo.clone(),
             changes: changes(&plan.view),
         })?;
         *undo = plan.undo;
         self.send(Event::Confirmed(id.clone(), confirmed.by()));
+        if let Some(second) = confirmed.second() {
+            self.send(Event::Note(tr!("{step}: second key turned by {name}", step = id, name = second)));
+        }
         self.state(&id, StepState::Running);
         for (index, act) in plan.acts.iter().enumerate() {
             let doing = plan.view.acts.get(index).map(|a| a.title.clone()).unwrap_or_default();
@@ -275,7 +292,7 @@ impl Engine {
             }
             Err(error) => {
                 self.outcome(&name, Vec::new(), Some(&error), began)?;
-                Err(Trouble::Act { doing: "proving the effect".into(), error, begun: true })
+                Err(Trouble::Act { doing: trs!("proving the effect").into(), error, begun: true })
             }
         }
     }
@@ -307,7 +324,7 @@ impl Engine {
         let mut failed = Vec::new();
         let mut output = Vec::new();
         for (index, act) in undo.iter().enumerate() {
-            self.send(Event::Note(format!("undo: {}", act.shown().title)));
+            self.send(Event::Note(tr!("undo: {title}", title = act.shown().title)));
             if let Err(e) = self.watched(id, index, &mut output, |cx| async move { act.undo(&cx).await }).await {
                 failed.push(e.to_string());
             }
@@ -320,9 +337,9 @@ impl Engine {
         match error {
             None => {
                 self.state(id, StepState::Undone);
-                format!("{id} failed and was taken back; the cluster is as it was before it")
+                tr!("{id} failed and was taken back; the cluster is as it was before it", id = id)
             }
-            Some(error) => format!("{id} failed, and taking it back failed too: {error}"),
+            Some(error) => tr!("{id} failed, and taking it back failed too: {error}", id = id, error = error),
         }
     }
 
@@ -405,11 +422,11 @@ fn failure(
     output: Vec<String>,
 ) -> Failure {
     let left = if !begun {
-        "Nothing of this step was done.".to_owned()
+        trs!("Nothing of this step was done.").to_owned()
     } else if matches!(error, ActError::Remote(e) if e.outcome_unknown()) {
-        "The step is half done and the last action's outcome is unknown; a retry looks first.".to_owned()
+        trs!("The step is half done and the last action's outcome is unknown; a retry looks first.").to_owned()
     } else {
-        "The step is half done; a retry looks first and goes on from what it finds.".to_owned()
+        trs!("The step is half done; a retry looks first and goes on from what it finds.").to_owned()
     };
     Failure {
         step: id.clone(),
@@ -419,7 +436,7 @@ fn failure(
         output,
         undo: (begun && !undo.is_empty()).then(|| UndoCard {
             acts: undo.iter().map(UndoAct::shown).collect(),
-            until: "now".into(),
+            until: trs!("now").into(),
             cost: String::new(),
         }),
         refused: match error {

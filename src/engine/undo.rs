@@ -146,7 +146,7 @@ impl Step for TakeBack {
     }
 
     fn title(&self) -> String {
-        format!("Undo {}", self.begun.step)
+        tr!("Undo {step}", step = self.begun.step)
     }
 
     fn risk(&self) -> Risk {
@@ -154,24 +154,25 @@ impl Step for TakeBack {
     }
 
     async fn probe(&self) -> Result<Probe, ActError> {
-        let how = if self.begun.done { "was done" } else { "was begun" };
-        Ok(Probe::Todo(format!("it {how} at {}", self.begun.at)))
+        let how = if self.begun.done { trs!("was done") } else { trs!("was begun") };
+        Ok(Probe::Todo(tr!("it {how} at {at}", how = how, at = self.begun.at)))
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {
         let acts = self.begun.undo.iter().map(|a| Box::new(Run(a.clone())) as Box<dyn Act>).collect();
         let card = UndoCard {
             acts: Vec::new(),
-            until: "any time: running the growth again does the step again".into(),
-            cost: "the time the step takes".into(),
+            until: trs!("any time: running the growth again does the step again").into(),
+            cost: trs!("the time the step takes").into(),
         };
         let mut plan = Plan::new(self.risk(), acts, Vec::new(), card);
         plan.view.expected = Duration::from_secs(10);
-        plan.view.notes = self.files().iter().map(|p| format!("{} is put back as it was", p.display())).collect();
+        plan.view.notes =
+            self.files().iter().map(|p| tr!("{path} is put back as it was", path = p.display())).collect();
         if self.removes_member() {
-            plan.view.notes.push("a voter is removed only while the others keep their quorum without it".into());
+            plan.view.notes.push(trs!("a voter is removed only while the others keep their quorum without it").into());
         }
-        plan.view.down_meanwhile = Some("what the step started or changed".into());
+        plan.view.down_meanwhile = Some(trs!("what the step started or changed").into());
         Ok(plan)
     }
 
@@ -193,7 +194,10 @@ impl Step for TakeBack {
             if let UndoAct::MemberRemove { peer_url, name, .. } = act
                 && seen.by_peer_url(peer_url).is_some()
             {
-                return Err(ActError::NotProven(format!("{name} is still a member; look at etcd and run again")));
+                return Err(ActError::NotProven(tr!(
+                    "{name} is still a member; look at etcd and run again",
+                    name = name
+                )));
             }
         }
         Ok(vec![seen.voters().sentence()])

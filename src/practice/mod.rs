@@ -10,6 +10,7 @@
 //!
 //! Deliberately different from real hosts: `assets/practice/differences.md`.
 
+pub mod accidents;
 pub mod build;
 pub mod clock;
 pub mod etcd;

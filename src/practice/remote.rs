@@ -1,6 +1,6 @@
 //! The practice cluster as a [`Remote`].
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     cluster::{Cluster, HostName},
-    remote::{BoxStream, Io, Op, Output, Remote, RemoteError, Stdin, Stdout, Target, clean},
+    remote::{BoxStream, Io, Op, Output, Remote, RemoteError, Stdin, Stdout, Target, clean, container::ContainerOp},
 };
 
 /// How often somebody who follows a journal or waits for a host looks, in practice time.
@@ -99,6 +99,9 @@ impl Practice {
         Ok(match op {
             Op::SnapshotSave { access, path } => tools::snapshot_save(&self.shared, host, access, path).await,
             Op::RehearsalEtcd { .. } => tools::rehearsal(&self.shared, host, op).await,
+            Op::Container(ContainerOp::Follow { components, lines }) => {
+                self.follow_pods(host, components, *lines, io).await.map_err(|_| lost())?
+            }
             Op::FollowLog { unit, lines } => self.follow(host, unit, *lines, io).await.map_err(|_| lost())?,
             op if ops::takes_input(op) => {
                 let mut input = Vec::new();
@@ -156,6 +159,64 @@ impl Practice {
                     Stdout::Capture => kept.extend([line.as_bytes(), b"\n"].concat()),
                 }
             }
+            self.shared.clock().sleep(LOOK).await;
+        }
+    }
+
+    /// Writes what the containers of static pods say, in the CRI's form and with `tail`'s headings, until nobody reads it
+    /// or a container comes that was not there before. What `kube-apiserver` says is the journal `container:kube-apiserver`.
+    async fn follow_pods(
+        &self,
+        host: &HostName,
+        components: &[String],
+        lines: u32,
+        io: &mut Io,
+    ) -> std::io::Result<Done> {
+        let Stdout::Writer(writer) = &mut io.stdout else { return Ok(Done::default()) };
+        let path = |name: &str| format!("/var/log/pods/{name}.log");
+        let mut followed: Vec<(&str, u64)> = Vec::new();
+        let mut begun = false;
+        loop {
+            let (text, there) = {
+                let world = self.shared.lock();
+                let Some(h) = world.hosts.get(host) else { return Ok(Done::default()) };
+                if h.power == Power::Down {
+                    return Err(std::io::ErrorKind::ConnectionReset.into());
+                }
+                let unit = |name: &str| format!("container:{name}");
+                let runs: Vec<&str> =
+                    components.iter().map(String::as_str).filter(|n| h.journals.contains_key(&unit(n))).collect();
+                let mut text = String::new();
+                if !begun {
+                    followed = runs.iter().map(|n| (*n, 0)).collect();
+                    text.extend(runs.iter().map(|n| format!("file {n} {}\n", path(n))));
+                }
+                for (name, shown) in &mut followed {
+                    let Some(journal) = h.journals.get(&unit(name)) else { continue };
+                    let written = h.written.get(&unit(name)).copied().unwrap_or(0);
+                    let new = if begun { written - *shown } else { u64::from(lines) };
+                    *shown = written;
+                    let skipped = journal.len().saturating_sub(usize::try_from(new).unwrap_or(usize::MAX));
+                    if skipped < journal.len() {
+                        let _ = writeln!(text, "==> {} <==", path(name));
+                    }
+                    for (at, line) in journal.iter().skip(skipped) {
+                        let at = jiff::Timestamp::from_millisecond(*at).unwrap_or_default();
+                        let at = at.strftime("%Y-%m-%dT%H:%M:%S.%9f+00:00");
+                        let _ = writeln!(text, "{at} stderr F {line}");
+                    }
+                }
+                (text, runs.len())
+            };
+            if there == 0 {
+                return Ok(Done::not_there());
+            }
+            if there != followed.len() {
+                return Ok(Done::default());
+            }
+            begun = true;
+            writer.write_all(text.as_bytes()).await?;
+            writer.flush().await?;
             self.shared.clock().sleep(LOOK).await;
         }
     }

@@ -37,7 +37,7 @@ impl SecretBytes {
 
 impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "(secret, {} bytes)", self.len())
+        write!(f, "{}", tr!("(secret, {length} bytes)", length = self.len()))
     }
 }
 
@@ -469,38 +469,59 @@ impl Op {
     /// One line for the log: what it does and to what. Never content.
     pub fn summary(&self) -> String {
         match self {
-            Self::Facts { .. } => "look at the host".into(),
-            Self::ReadFile { path } => format!("read {}", path.display()),
-            Self::ReadSecret { path } => format!("read {} (into memory only)", path.display()),
-            Self::Stat { paths } => format!("stat {}", list(paths)),
-            Self::ListDir { dir } => format!("names in {}", dir.display()),
-            Self::ListTree { dir } => format!("list {}", dir.display()),
-            Self::UnitState { unit } => format!("state of {unit}.service"),
-            Self::UnitLog { unit, lines } => format!("last {lines} lines of {unit}.service"),
-            Self::FollowLog { unit, .. } => format!("follow the journal of {unit}.service"),
-            Self::EtcdVersion { bin } => format!("version of {}/etcd", bin.display()),
-            Self::WriteFile { path, mode, owner, .. } => format!("write {} ({mode:04o} {owner})", path.display()),
-            Self::ReceiveFile { path, mode, owner, .. } => format!("receive {} ({mode:04o} {owner})", path.display()),
-            Self::MakeDir { path, mode, owner } => format!("make directory {} ({mode:04o} {owner})", path.display()),
-            Self::RemoveFiles { paths } => format!("remove {}", list(paths)),
-            Self::RemoveTree { path } => format!("remove {} and all in it", path.display()),
-            Self::RemoveEmptyDir { path } => format!("remove {} if empty", path.display()),
-            Self::SetAside { dir, to } => format!("move what lies in {} to {}", dir.display(), to.display()),
-            Self::RestoreFile { path, backup } => format!("put {} back from {}", path.display(), backup.display()),
-            Self::BackupTrees { from, to, .. } => format!("copy {} to {} with checksums", list(from), to.display()),
+            Self::Facts { .. } => trs!("look at the host").into(),
+            Self::ReadFile { path } => tr!("read {path}", path = path.display()),
+            Self::ReadSecret { path } => tr!("read {path} (into memory only)", path = path.display()),
+            Self::Stat { paths } => tr!("stat {paths}", paths = list(paths)),
+            Self::ListDir { dir } => tr!("names in {dir}", dir = dir.display()),
+            Self::ListTree { dir } => tr!("list {dir}", dir = dir.display()),
+            Self::UnitState { unit } => tr!("state of {unit}.service", unit = unit),
+            Self::UnitLog { unit, lines } => tr!("last {lines} lines of {unit}.service", lines = lines, unit = unit),
+            Self::FollowLog { unit, .. } => tr!("follow the journal of {unit}.service", unit = unit),
+            Self::EtcdVersion { bin } => tr!("version of {bin}/etcd", bin = bin.display()),
+            Self::WriteFile { path, mode, owner, .. } => tr!(
+                "write {path} ({mode} {owner})",
+                path = path.display(),
+                mode = format_args!("{mode:04o}"),
+                owner = owner
+            ),
+            Self::ReceiveFile { path, mode, owner, .. } => tr!(
+                "receive {path} ({mode} {owner})",
+                path = path.display(),
+                mode = format_args!("{mode:04o}"),
+                owner = owner
+            ),
+            Self::MakeDir { path, mode, owner } => tr!(
+                "make directory {path} ({mode} {owner})",
+                path = path.display(),
+                mode = format_args!("{mode:04o}"),
+                owner = owner
+            ),
+            Self::RemoveFiles { paths } => tr!("remove {paths}", paths = list(paths)),
+            Self::RemoveTree { path } => tr!("remove {path} and all in it", path = path.display()),
+            Self::RemoveEmptyDir { path } => tr!("remove {path} if empty", path = path.display()),
+            Self::SetAside { dir, to } => {
+                tr!("move what lies in {dir} to {to}", dir = dir.display(), to = to.display())
+            }
+            Self::RestoreFile { path, backup } => {
+                tr!("put {path} back from {backup}", path = path.display(), backup = backup.display())
+            }
+            Self::BackupTrees { from, to, .. } => {
+                tr!("copy {list} to {to} with checksums", list = list(from), to = to.display())
+            }
             Self::Systemctl { verb, unit } => format!("systemctl {} {unit}.service", verb.word()),
             Self::DaemonReload => "systemctl daemon-reload".into(),
-            Self::SetHostname { name } => format!("set hostname to {name}"),
-            Self::AddUser { name, .. } => format!("make system user {name}"),
-            Self::RemoveUser { name } => format!("remove user {name}"),
-            Self::FirewallOff => "firewalld and SELinux off".into(),
-            Self::FirewallOn { .. } => "firewalld and SELinux as they were".into(),
-            Self::PortsMissing { ports } => format!("which of TCP ports {} are closed", join(ports)),
-            Self::OpenPorts { ports } => format!("open TCP ports {}", join(ports)),
-            Self::ClosePorts { ports } => format!("close TCP ports {}", join(ports)),
+            Self::SetHostname { name } => tr!("set hostname to {name}", name = name),
+            Self::AddUser { name, .. } => tr!("make system user {name}", name = name),
+            Self::RemoveUser { name } => tr!("remove user {name}", name = name),
+            Self::FirewallOff => trs!("firewalld and SELinux off").into(),
+            Self::FirewallOn { .. } => trs!("firewalld and SELinux as they were").into(),
+            Self::PortsMissing { ports } => tr!("which of TCP ports {ports} are closed", ports = join(ports)),
+            Self::OpenPorts { ports } => tr!("open TCP ports {ports}", ports = join(ports)),
+            Self::ClosePorts { ports } => tr!("close TCP ports {ports}", ports = join(ports)),
             Self::SnapshotSave { path, .. } => format!("etcdctl snapshot save {}", path.display()),
-            Self::SnapshotStatus { path, .. } => format!("snapshot status {}", path.display()),
-            Self::SnapshotTrial { path, .. } => format!("restore {} into a scratch directory", path.display()),
+            Self::SnapshotStatus { path, .. } => tr!("snapshot status {path}", path = path.display()),
+            Self::SnapshotTrial { path, .. } => tr!("restore {path} into a scratch directory", path = path.display()),
             Self::Tree(op) => op.summary(),
             Self::Package(op) => op.summary(),
             Self::Container(op) => op.summary(),

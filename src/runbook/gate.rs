@@ -42,16 +42,16 @@ fn judge(seen: &Membership, about: About<'_>, joining: &[String], peer_url: impl
     };
     for alarm in &seen.alarms {
         block(
-            format!("alarm {} is on", alarm.kind),
-            "etcd refuses writes or distrusts its data while an alarm is on",
-            "find its cause, repair it, then `etcdctl alarm disarm`".into(),
+            tr!("alarm {kind} is on", kind = alarm.kind),
+            trs!("etcd refuses writes or distrusts its data while an alarm is on"),
+            trs!("find its cause, repair it, then `etcdctl alarm disarm`").into(),
         );
     }
     if seen.leader().is_none() {
         block(
-            "the members do not agree on a leader".into(),
-            "without a leader nothing can be written and no member can be added",
-            "wait for an election to end, or repair the network between the members".into(),
+            trs!("the members do not agree on a leader").into(),
+            trs!("without a leader nothing can be written and no member can be added"),
+            trs!("wait for an election to end, or repair the network between the members").into(),
         );
     }
     let own = match about {
@@ -63,14 +63,17 @@ fn judge(seen: &Membership, about: About<'_>, joining: &[String], peer_url: impl
         let name = if member.started() { member.name.clone() } else { member.peer_urls.join(", ") };
         match about {
             About::Grow(_) if !member.healthy() => block(
-                format!("member {name} is not healthy: {}", why_unhealthy(member)),
-                "growing while a member is down leaves etcd one failure from losing quorum",
-                format!("repair {name} (look at its journal), or remove it if it is gone for good, then run again"),
+                tr!("member {name} is not healthy: {why}", name = name, why = why_unhealthy(member)),
+                trs!("growing while a member is down leaves etcd one failure from losing quorum"),
+                tr!(
+                    "repair {name} (look at its journal), or remove it if it is gone for good, then run again",
+                    name = name
+                ),
             ),
             About::Grow(_) if member.learner => block(
-                format!("{name} is still a learner"),
-                "members join one at a time: the next one waits until the one before it votes",
-                format!("let {name} be promoted first, or remove it"),
+                tr!("{name} is still a learner", name = name),
+                trs!("members join one at a time: the next one waits until the one before it votes"),
+                tr!("let {name} be promoted first, or remove it", name = name),
             ),
             _ => {}
         }

@@ -64,6 +64,10 @@ pub const SCENES: &[&str] = &[
     "live-masters",
     "live-masters-trouble",
     "live-masters-whole",
+    "live-nodes",
+    "live-nodes-trouble",
+    "live-nodes-down",
+    "live-etcd-learner",
     "live-journal",
     "live-journal-trouble",
     "live-journal-whole",
@@ -149,6 +153,7 @@ pub fn cluster() -> Cluster {
         set_hostname: true,
         lifetime_days: None,
         lang: None,
+        two_key: false,
         notices: vec![Notice {
             line: Some(12),
             text: "node01 is listed as a worker and will not be touched in chapters 1 and 2".into(),
@@ -336,6 +341,7 @@ pub fn observed(blocked: bool) -> Observed {
                 Some(_) => live::etcd(last),
                 None => EtcdOnHost { unit, ..EtcdOnHost::default() },
             }),
+            kube: None,
         }
     };
     let lost = RemoteError::Unreachable {
@@ -585,7 +591,7 @@ fn connecting_scene(name: &str, m: &mut Model) {
         "connecting-secret" => feed(
             m,
             [
-                Msg::AskSecret { id: 2, prompt: "Passphrase for /home/ops/.ssh/id_ed25519".into() },
+                Msg::AskSecret { id: 2, prompt: "Passphrase for /home/ops/.ssh/id_ed25519".into(), second: false },
                 ch('s'),
                 ch('3'),
                 ch('c'),

@@ -15,6 +15,7 @@ mod frame;
 mod help;
 mod leave;
 mod palette;
+mod training;
 
 pub use frame::Dialog;
 pub use help::dialog as help;
@@ -39,10 +40,14 @@ pub fn top(model: &Model, width: usize) -> Option<Dialog> {
                 Some(ask::host_key(model, host, address, key_type, fingerprint, width))
             }
             Ask::TakeOver { lock, .. } => Some(ask::take_over(model, lock, width)),
-            Ask::Secret { prompt, typed, .. } => Some(ask::secret(prompt, typed, width)),
+            Ask::Secret { prompt, second, typed, .. } => Some(ask::secret(prompt, *second, typed, width)),
         },
         Context::Palette => model.palette.as_ref().map(|p| palette::dialog(model, p, width)),
         Context::Help => Some(help(below_help(model), |action| available(model, action), width)),
+        Context::Predict => model.predicting().map(|p| training::predict(model, p, width)),
+        Context::Drill | Context::File | Context::Line => {
+            model.drill_page().map(|(run, page)| training::drill(model, run, page, width))
+        }
         Context::Undo => model.failure.as_ref().map(|f| confirm::undo(model, f, width)),
         Context::Confirm | Context::ConfirmTyped => model.asking.as_ref().map(|a| confirm::dialog(model, a, width)),
         _ => None,
