@@ -1,6 +1,9 @@
 //! The journals of a growth: all runs that share one dated directory.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{cli::ReportArgs, headless::say, paths};
 use crate::{
@@ -17,8 +20,12 @@ use crate::{
 /// The lines of the latest growth's journals, in the order of time; empty when there is no journal. A journal that can't
 /// be read is an error: what it holds would be missing.
 pub(super) fn latest(cluster: &Cluster) -> Result<Vec<Line>, String> {
-    let dir = paths::journals(cluster);
-    let mut files: Vec<PathBuf> = match std::fs::read_dir(&dir) {
+    latest_in(&paths::journals(cluster))
+}
+
+/// The same, for the directory of a cluster's journals.
+pub(super) fn latest_in(dir: &Path) -> Result<Vec<Line>, String> {
+    let mut files: Vec<PathBuf> = match std::fs::read_dir(dir) {
         Ok(entries) => entries.filter_map(|e| e.ok().map(|e| e.path())).collect(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(format!("{}: {e}; make it readable, then run again", dir.display())),

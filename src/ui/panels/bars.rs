@@ -12,7 +12,7 @@ use crate::{
     remote::clean,
     ui::{
         draw::{row, span},
-        keys,
+        keys::{self, Binding},
         model::{Model, Phase, Prompt, PromptKind, STALE},
         text,
         theme::{Tone, style},
@@ -235,11 +235,13 @@ pub fn meter(progress: Option<&ActProgress>, running: std::time::Duration, width
 
 /// The keys that hold now, as many as fit; help and leaving always do.
 pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
-    let context = model.context();
-    let shown: Vec<(String, &str)> = keys::bindings(model, context)
-        .filter(|b| !b.short.is_empty())
-        .filter_map(|b| Some((b.keys.first()?.name(), b.short)))
-        .collect();
+    keys_row(keys::bindings(model, model.context()), area, buf);
+}
+
+/// The keys of these lines of the table, as many as fit; help and leaving always do.
+pub fn keys_row(bindings: impl Iterator<Item = &'static Binding>, area: Rect, buf: &mut Buffer) {
+    let shown: Vec<(String, &str)> =
+        bindings.filter(|b| !b.short.is_empty()).filter_map(|b| Some((b.keys.first()?.name(), b.short))).collect();
     let is_last = |short: &str| matches!(short, "help" | "leave");
     let (last, first): (Vec<_>, Vec<_>) = shown.into_iter().partition(|(_, short)| is_last(short));
     let size = |(key, short): &(String, &str)| text::width(key) + text::width(short) + 3;
