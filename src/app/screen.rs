@@ -44,10 +44,14 @@ impl Taken {
         }
         let size = crossterm::terminal::size().unwrap_or((80, 24));
         let title = format!("banister {called}");
-        let recorder = extras.record.map(|path| Recorder::create(&path, size, &title)).transpose().map_err(|e| {
-            eprintln!("banister: {e}");
-            BAD_INPUT
-        })?;
+        let recorder = extras
+            .record
+            .map(|path| Recorder::create(&path, size, &title).map(|r| r.following(|| crossterm::terminal::size().ok())))
+            .transpose()
+            .map_err(|e| {
+                eprintln!("banister: {e}");
+                BAD_INPUT
+            })?;
         // Who asks for colours by name gets them, whatever NO_COLOR says.
         crossterm::style::force_color_output(extras.theme.colours != Colours::None);
         let (panicked, panics) = mpsc::unbounded_channel();

@@ -24,6 +24,10 @@ struct Tape {
     file: Option<File>,
     path: PathBuf,
     began: Instant,
+    /// Columns and rows as recorded last.
+    size: (u16, u16),
+    /// Tells the terminal's size.
+    look: Option<fn() -> Option<(u16, u16)>>,
     /// Bytes of the frame that is being drawn.
     frame: Vec<u8>,
     trouble: Option<String>,
@@ -37,8 +41,15 @@ impl Recorder {
     pub fn create(path: &Path, size: (u16, u16), title: &str) -> Result<Self, CastError> {
         let fail = |e: io::Error| CastError::Create { path: path.to_owned(), why: e.to_string() };
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
-        let mut tape =
-            Tape { file: Some(file), path: path.to_owned(), began: Instant::now(), frame: Vec::new(), trouble: None };
+        let mut tape = Tape {
+            file: Some(file),
+            path: path.to_owned(),
+            began: Instant::now(),
+            size,
+            look: None,
+            frame: Vec::new(),
+            trouble: None,
+        };
         tape.line(&json!({
             "version": 2,
             "width": size.0,
@@ -54,9 +65,16 @@ impl Recorder {
         }
     }
 
+    /// Asks for the terminal's size before each frame: who draws may have seen a new one before anybody was told of it.
+    #[must_use]
+    pub fn following(self, look: fn() -> Option<(u16, u16)>) -> Self {
+        self.with(|tape| tape.look = Some(look));
+        self
+    }
+
     /// The terminal has that size from now on.
     pub fn resized(&self, columns: u16, rows: u16) {
-        self.with(|tape| tape.event("r", &format!("{columns}x{rows}")));
+        self.with(|tape| tape.resized((columns, rows)));
     }
 
     /// Ends the recording: whoever plays it gets a cursor again, below what was shown last. Why it is not whole, if it
@@ -96,11 +114,21 @@ impl Tape {
         let rest = self.frame.split_off(whole);
         let text = String::from_utf8(std::mem::replace(&mut self.frame, rest)).unwrap_or_default();
         if !text.is_empty() {
+            if let Some(size) = self.look.and_then(|look| look()) {
+                self.resized(size);
+            }
             self.event("o", &text);
         }
         // Nothing that is no text is drawn; should it be all the same, it must not hold up what follows.
         if self.frame.len() > 4 {
             self.frame.clear();
+        }
+    }
+
+    fn resized(&mut self, size: (u16, u16)) {
+        if self.size != size {
+            self.size = size;
+            self.event("r", &format!("{}x{}", size.0, size.1));
         }
     }
 

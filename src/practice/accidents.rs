@@ -66,14 +66,14 @@ impl Accident {
                 let right = format!("--listen-peer-urls {}", cluster.peer_url(node));
                 let wrong = format!("--listen-peer-urls {}", url(node.address, 2378));
                 replace(world, &name, &etcd.config, &right, &wrong);
-                units::systemctl(world, &name, UnitVerb::Restart, &etcd.unit);
+                let _ = restart(world, &name, &etcd.unit);
             }
             Self::KeyUnreadable { host } => {
                 let name = HostName::new(host);
                 if let Some(host) = world.hosts.get_mut(&name) {
                     let _ = host.files.set(&etcd.key(crate::cluster::EtcdPair::Peer), 0o600, &Owner::both("root"));
                 }
-                units::systemctl(world, &name, UnitVerb::Restart, &etcd.unit);
+                let _ = restart(world, &name, &etcd.unit);
             }
             Self::AddedNotStarted { host, voter } => {
                 if let Some(node) = cluster.node(&HostName::new(host)) {
@@ -96,6 +96,16 @@ fn added(world: &mut World, peer_url: &str, learner: bool) {
             .insert(id, Member { id, name: String::new(), peer_urls: urls, client_urls: Vec::new(), learner });
         cluster.index += 1;
     }
+}
+
+/// Stops a unit and starts it again; the others notice in between.
+fn restart(world: &mut World, host: &HostName, unit: &str) -> units::Answer {
+    let (status, said) = units::systemctl(world, host, UnitVerb::Stop, unit);
+    if status != 0 {
+        return (status, said);
+    }
+    world.settle();
+    units::systemctl(world, host, UnitVerb::Start, unit)
 }
 
 /// Replaces text in a file; what owner and mode it has stays.
@@ -239,12 +249,12 @@ impl Deed {
                 add(etcd, &urls, false, asked, 2).map_err(|status| status.message().to_owned())?;
             }
             Self::Etcd { host, verb } => {
-                let verb = match verb {
-                    Verb::Start => UnitVerb::Start,
-                    Verb::Stop => UnitVerb::Stop,
-                    Verb::Restart => UnitVerb::Restart,
+                let (name, unit) = (HostName::new(host), cluster.etcd.unit.as_str());
+                let (status, said) = match verb {
+                    Verb::Start => units::systemctl(world, &name, UnitVerb::Start, unit),
+                    Verb::Stop => units::systemctl(world, &name, UnitVerb::Stop, unit),
+                    Verb::Restart => restart(world, &name, unit),
                 };
-                let (status, said) = units::systemctl(world, &HostName::new(host), verb, &cluster.etcd.unit);
                 if status != 0 {
                     return Err(said.trim().to_owned());
                 }

@@ -101,9 +101,11 @@ async fn drilled(name: &str) {
             assert!(!cleared(&drill, &desk, 3).await, "{name}: {} cures it", repair.text.en);
         }
     }
-    if !matches!(drill.sign, Sign::Finding { .. }) {
-        let shows = hidden(&drill, &desk).await;
-        assert_eq!(shows, None, "{name}: a wrong repair cures it");
+    match drill.sign {
+        Sign::Finding { .. } => {}
+        Sign::Step { .. } => assert_eq!(hidden(&drill, &desk).await, None, "{name}: a wrong repair cures it"),
+        // Waiting for nothing takes minutes: the learner is still one, and nobody promotes it.
+        Sign::Waits { .. } => assert_eq!(desk.members().await.voters().learners, 1, "{name}"),
     }
     let right = drill.repairs.iter().position(|r| r.right).unwrap();
     assert_eq!(drill.repair(right, &desk.practice), Ok(()), "{name}");
