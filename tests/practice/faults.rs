@@ -214,6 +214,7 @@ async fn learner_stuck() {
         "a learner that is stuck costs nobody a vote"
     );
     drop(engine);
+    desk.lapse();
     finishes(&desk, &fault).await;
 }
 

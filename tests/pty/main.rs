@@ -9,3 +9,4 @@ mod frame;
 mod practice;
 mod screens;
 mod terminal;
+mod training;

@@ -108,8 +108,8 @@ impl Node {
             unschedulable: spec["unschedulable"].as_bool().unwrap_or(false),
             ready: match ready {
                 Some(c) if c["status"] == "True" => Ok(()),
-                Some(c) => Err(clean::line(c["message"].as_str().unwrap_or("not Ready"))),
-                None => Err("kubelet has not told its state yet".into()),
+                Some(c) => Err(clean::line(c["message"].as_str().unwrap_or(trs!("not Ready")))),
+                None => Err(trs!("kubelet has not told its state yet").into()),
             },
             addresses: list(&status["addresses"])
                 .filter(|a| a["type"] == "InternalIP")
@@ -165,7 +165,7 @@ impl KubeApi {
         self.read::<SecretJson>(path, &raw)?.decoded().map(Some).ok_or_else(|| KubeError::Answer {
             at: self.door.to_string(),
             what: path.to_owned(),
-            why: "a value is not base64".into(),
+            why: trs!("a value is not base64").into(),
         })
     }
 
