@@ -109,6 +109,53 @@ pub enum Fault {
     },
     /// etcd's space is used up, and the alarm is on.
     NoSpace,
+    /// kubelet calls itself something else.
+    KubeletName {
+        /// Whose kubelet.
+        host: String,
+        /// The name that it has.
+        name: String,
+    },
+    /// A backup copy of the apiserver's manifest lies beside it.
+    StrayManifest {
+        /// Where.
+        host: String,
+    },
+    /// The proxy's nginx takes no configuration: its image lacks the stream module.
+    NginxRefuses {
+        /// Which worker's.
+        host: String,
+    },
+    /// The apiserver lists a member of etcd less than there are.
+    StaleServers {
+        /// Whose.
+        host: String,
+    },
+    /// The apiserver's certificate lacks the host's own address.
+    ApiserverSanMissing {
+        /// Whose.
+        host: String,
+    },
+    /// Service-account keys of its own.
+    OtherTokenKeys {
+        /// Whose.
+        host: String,
+    },
+    /// Secrets are sealed with a key of its own.
+    OtherEncryption {
+        /// Whose.
+        host: String,
+    },
+    /// nginx.conf was written, and the proxy not restarted.
+    ProxyBehind {
+        /// Which worker's.
+        host: String,
+    },
+    /// Calico's name of the node ends in a line end.
+    NodenameLine {
+        /// Whose.
+        host: String,
+    },
 }
 
 impl Fault {
@@ -129,7 +176,16 @@ impl Fault {
             | Self::ExpiredCertificate { host }
             | Self::OldData { host }
             | Self::UnitFails { host }
-            | Self::MemberDown { host } => Some(HostName::new(host)),
+            | Self::MemberDown { host }
+            | Self::KubeletName { host, .. }
+            | Self::StrayManifest { host }
+            | Self::NginxRefuses { host }
+            | Self::StaleServers { host }
+            | Self::ApiserverSanMissing { host }
+            | Self::OtherTokenKeys { host }
+            | Self::OtherEncryption { host }
+            | Self::ProxyBehind { host }
+            | Self::NodenameLine { host } => Some(HostName::new(host)),
             Self::LearnerStuck | Self::NoSpace => None,
         }
     }
@@ -189,6 +245,7 @@ impl Fault {
                     host.before.entry(path.clone()).or_insert(before);
                     host.files.lay(&path, entry);
                 }
+                super::kube::faults::take_hold(self, world, cluster, name, true);
             }
         }
     }
@@ -245,7 +302,7 @@ impl Fault {
                 let wal = etcd.data.join("member/wal/0000000000000000-0000000000000000.wal");
                 vec![file(&wal, b"{\"cluster\":1,\"member\":2}".to_vec(), 0o600)]
             }
-            _ => Vec::new(),
+            _ => super::kube::faults::files(self, world, cluster, name),
         }
     }
 
@@ -286,6 +343,7 @@ impl Fault {
                         }
                     }
                 }
+                super::kube::faults::take_hold(self, world, cluster, &name, false);
             }
         }
     }

@@ -5,5 +5,6 @@
 mod faults;
 mod growth;
 mod harness;
+mod kube_faults;
 mod kube_growth;
 mod resume;

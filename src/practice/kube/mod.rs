@@ -11,6 +11,7 @@ use std::{
 
 pub mod api;
 pub mod docker;
+pub mod faults;
 pub mod kubelet;
 pub mod layout;
 pub mod nginx;
