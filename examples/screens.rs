@@ -2,10 +2,12 @@
 //!
 //! `cargo run --example screens -- 80x24 [SCENE…]` prints; `-- --walk SCENE` takes keys (and does nothing else with
 //! them; F12 panics here and F11 on another thread, to see what becomes of the terminal). `NO_COLOR` and the locale are
-//! heeded.
+//! heeded. `-- --pictures` writes the README's pictures anew.
 
 #[path = "../tests/ui/fixtures.rs"]
 mod fixtures;
+#[path = "../tests/ui/pictures.rs"]
+mod pictures;
 
 use std::{
     error::Error,
@@ -22,6 +24,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let theme = Theme::detect(|name| std::env::var(name).ok());
     if args.first().is_some_and(|a| a == "--walk") {
         return walk(args.get(1).map_or("wizard-running", String::as_str), theme);
+    }
+    if args.first().is_some_and(|a| a == "--pictures") {
+        for (path, svg) in pictures::pictures() {
+            std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+            std::fs::write(&path, svg)?;
+            println!("{}", path.display());
+        }
+        return Ok(());
     }
     let size = args.first().and_then(|a| a.split_once('x')).and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
     if size.is_some() {

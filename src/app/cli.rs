@@ -8,17 +8,79 @@ use super::Extras;
 use crate::{
     engine::{Approve, Chapter},
     lang::Lang,
+    ui::Theme,
 };
 
 /// A rail to hold on to: grows a hand-built Kubernetes control plane over SSH without losing the cluster.
 #[derive(Debug, Parser)]
-#[command(version, about, after_help = EXIT_CODES, arg_required_else_help = true)]
+#[command(version, about, after_help = EXIT_CODES)]
 pub(super) struct Cli {
+    /// Without one: a first screen with the cluster files and unfinished runs there are, and practice
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub looks: Looks,
     /// Language of the screens; else the cluster file's, else the locale's
     #[arg(long, global = true, value_name = "LANG")]
     pub lang: Option<LangArg>,
+}
+
+/// How the wizard looks.
+#[derive(Debug, Clone, Copy, Args)]
+pub(super) struct Looks {
+    #[arg(
+        long,
+        global = true,
+        value_name = "N",
+        help = "How many colours; else BANISTER_COLOURS, NO_COLOR, COLORTERM and TERM say"
+    )]
+    pub colours: Option<ColoursArg>,
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHICH",
+        help = "What the terminal's background is; else BANISTER_BACKGROUND and COLORFGBG say"
+    )]
+    pub background: Option<BackgroundArg>,
+}
+
+impl Looks {
+    /// What is asked for here, then what the environment says.
+    pub fn theme(self) -> Theme {
+        let word = |value: Option<clap::builder::PossibleValue>| value.map(|v| v.get_name().to_owned());
+        Theme::detect(|name| {
+            let told = match name {
+                "BANISTER_COLOURS" => word(self.colours.and_then(|c| c.to_possible_value())),
+                "BANISTER_BACKGROUND" => word(self.background.and_then(|b| b.to_possible_value())),
+                _ => None,
+            };
+            told.or_else(|| std::env::var(name).ok())
+        })
+    }
+}
+
+/// What `--colours` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColoursArg {
+    /// None at all
+    None,
+    /// The terminal's own sixteen
+    #[value(name = "16")]
+    Sixteen,
+    /// 256
+    #[value(name = "256")]
+    Indexed,
+    /// All
+    True,
+}
+
+/// What `--background` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum BackgroundArg {
+    /// Light text on dark
+    Dark,
+    /// Dark text on light
+    Light,
 }
 
 /// What `--lang` takes.
@@ -170,8 +232,8 @@ pub(super) struct RunArgs {
 
 impl RunArgs {
     /// What the session at the screen has besides.
-    pub(super) fn extras(&self) -> Extras {
-        Extras { record: self.record.clone() }
+    pub(super) fn extras(&self, theme: Theme) -> Extras {
+        Extras { record: self.record.clone(), theme }
     }
 }
 

@@ -143,7 +143,11 @@ impl Operator for ByFlags {
 async fn print(mut events: mpsc::UnboundedReceiver<Event>) {
     let mut plain = Plain::default();
     let mut last: HashMap<(StepId, usize), Instant> = HashMap::new();
+    let mut act_began = Instant::now();
     while let Some(event) = events.recv().await {
+        if matches!(event, Event::ActStarted(..)) {
+            act_began = Instant::now();
+        }
         if let Event::ActProgress(id, act, ActProgress::Waiting { .. } | ActProgress::Bytes { .. }) = &event {
             let key = (id.clone(), *act);
             if last.get(&key).is_some_and(|at| at.elapsed() < PROGRESS_EVERY) {
@@ -154,7 +158,11 @@ async fn print(mut events: mpsc::UnboundedReceiver<Event>) {
                 continue;
             }
         }
-        say(&plain.lines(&event));
+        let mut lines = plain.lines(&event);
+        if let (Event::ActProgress(.., ActProgress::Bytes { done, .. }), Some(line)) = (&event, lines.last_mut()) {
+            line.push_str(&plain::rate(*done, act_began.elapsed()));
+        }
+        say(&lines);
     }
 }
 

@@ -1,6 +1,9 @@
 //! The journals of a growth: all runs that share one dated directory.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{cli::ReportArgs, headless::say, paths};
 use crate::{
@@ -11,13 +14,18 @@ use crate::{
         journal::{Line, Record},
         report::report,
     },
+    runbook,
 };
 
 /// The lines of the latest growth's journals, in the order of time; empty when there is no journal. A journal that can't
 /// be read is an error: what it holds would be missing.
 pub(super) fn latest(cluster: &Cluster) -> Result<Vec<Line>, String> {
-    let dir = paths::journals(cluster);
-    let mut files: Vec<PathBuf> = match std::fs::read_dir(&dir) {
+    latest_in(&paths::journals(cluster))
+}
+
+/// The same, for the directory of a cluster's journals.
+pub(super) fn latest_in(dir: &Path) -> Result<Vec<Line>, String> {
+    let mut files: Vec<PathBuf> = match std::fs::read_dir(dir) {
         Ok(entries) => entries.filter_map(|e| e.ok().map(|e| e.path())).collect(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(e) => return Err(format!("{}: {e}; make it readable, then run again", dir.display())),
@@ -49,7 +57,7 @@ pub(super) fn print(cluster: &Arc<Cluster>, args: &ReportArgs) -> Outcome {
             return Outcome::Failed;
         }
     };
-    let report = report(&lines, paths::backups(cluster).display().to_string());
+    let report = report(&lines, paths::backups(cluster).display().to_string(), runbook::goes_back);
     let text = if args.json { serde_json::to_string_pretty(&report).unwrap_or_default() } else { report.markdown() };
     say(&[text.trim_end().to_owned()]);
     Outcome::Done

@@ -5,18 +5,23 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use clap::Parser;
 
 mod cli;
+mod clipboard;
 mod headless;
 mod history;
+mod input;
 mod live;
 mod paths;
 mod plan;
 mod practice;
 mod replay;
+mod screen;
 mod session;
 mod tty;
+mod welcome;
 mod wizard;
 
 use cli::{ApproveArg, Cli, Command, OnFailure, PracticeArgs};
+use screen::Taken;
 use session::Hosts;
 
 use crate::{
@@ -24,6 +29,7 @@ use crate::{
     engine::Chapter,
     lang::{self, Lang},
     runbook,
+    ui::Theme,
 };
 
 /// Bad input or usage.
@@ -51,8 +57,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn dispatch(cli: Cli) -> u8 {
-    let file = match &cli.command {
-        Command::Practice(args) => return practice::run(args).await,
+    let theme = cli.looks.theme();
+    let Some(command) = cli.command else { return welcome::run(theme, cli.lang.is_some()).await };
+    let file = match &command {
+        Command::Practice(args) => return practice::run(args, theme).await,
         Command::Replay(args) => return replay::run(args).await,
         Command::Run(args) => &args.file,
         Command::Plan { file, .. } | Command::Survey { file } => file,
@@ -60,8 +68,8 @@ async fn dispatch(cli: Cli) -> u8 {
         Command::Report(args) => &args.file,
     };
     if let Some(scenario) = practice::named(file) {
-        match &cli.command {
-            Command::Undo(args) => return practice::run(&PracticeArgs::back(scenario.name, args)).await,
+        match &command {
+            Command::Undo(args) => return practice::run(&PracticeArgs::back(scenario.name, args), theme).await,
             Command::Report(args) => return practice::report(&scenario, args),
             _ => {}
         }
@@ -78,15 +86,15 @@ async fn dispatch(cli: Cli) -> u8 {
             return BAD_INPUT;
         }
     };
-    match cli.command {
+    match command {
         Command::Run(args) => {
             let task = Task::Grow { through: args.through.map_or(runbook::LAST_CHAPTER, Chapter::from) };
-            walk(&Hosts::Real(cluster), task, args.headless.then_some((args.approve, args.on_failure)), args.extras())
-                .await
+            let flags = args.headless.then_some((args.approve, args.on_failure));
+            walk(&Hosts::Real(cluster), task, flags, args.extras(theme)).await
         }
         Command::Undo(args) => {
             let flags = args.headless.then_some((args.approve, OnFailure::Stop));
-            walk(&Hosts::Real(cluster), Task::TakeBack, flags, Extras::default()).await
+            walk(&Hosts::Real(cluster), Task::TakeBack, flags, Extras { theme, ..Extras::default() }).await
         }
         Command::Report(args) => history::print(&cluster, &args).code(),
         Command::Plan { through, .. } => {
@@ -112,13 +120,22 @@ enum Task {
 struct Extras {
     /// Where the screen is recorded.
     record: Option<PathBuf>,
+    /// What the terminal can show.
+    theme: Theme,
 }
 
 /// Walks steps: with plain lines when there are flags for that, else in the wizard.
 async fn walk(hosts: &Hosts, task: Task, flags: Option<(Option<ApproveArg>, OnFailure)>, extras: Extras) -> u8 {
     match flags {
         Some((approve, on_failure)) => headless::run(hosts, task, approve, on_failure).await.code(),
-        None => wizard::run(hosts, task, extras).await,
+        None => {
+            let otherwise =
+                "the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all";
+            match Taken::take(extras, &hosts.cluster().name, otherwise) {
+                Ok(taken) => wizard::run(hosts, task, taken).await,
+                Err(code) => code,
+            }
+        }
     }
 }
 

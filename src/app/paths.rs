@@ -6,7 +6,17 @@ use crate::cluster::Cluster;
 
 /// Journals: `$XDG_STATE_HOME/banister/CLUSTER`.
 pub(super) fn journals(cluster: &Cluster) -> PathBuf {
-    base("XDG_STATE_HOME", ".local/state").join(safe(&cluster.name))
+    all_journals().join(safe(&cluster.name))
+}
+
+/// The journals of all clusters.
+pub(super) fn all_journals() -> PathBuf {
+    base("XDG_STATE_HOME", ".local/state")
+}
+
+/// Cluster files: `$XDG_CONFIG_HOME/banister`.
+pub(super) fn config() -> PathBuf {
+    base("XDG_CONFIG_HOME", ".config")
 }
 
 /// Fetched backups: `$XDG_DATA_HOME/banister/CLUSTER`.

@@ -12,8 +12,9 @@ use super::{
     cli::{OnFailure, PracticeArgs, ReportArgs},
     headless::{ByFlags, say},
     history, paths,
+    screen::Taken,
     session::{Hosts, Session, unheard},
-    walk,
+    walk, wizard,
 };
 use crate::{
     cluster::Cluster,
@@ -21,6 +22,7 @@ use crate::{
     practice::{self, Options, Practice, Scenario},
     remote::Nobody,
     runbook,
+    ui::Theme,
 };
 
 /// How much faster than the clock time passes with `--fast`.
@@ -30,7 +32,7 @@ const FAST: u32 = 20;
 const OUT_OF_SIGHT: u32 = 1000;
 
 /// Builds the scenario and walks it; the exit code is that of a run.
-pub(super) async fn run(args: &PracticeArgs) -> u8 {
+pub(super) async fn run(args: &PracticeArgs, theme: Theme) -> u8 {
     if args.list {
         let scenarios: Vec<_> = Scenario::names().filter_map(|name| Scenario::find(name).ok()).collect();
         let width = scenarios.iter().map(|s| s.name.len()).max().unwrap_or_default();
@@ -65,12 +67,34 @@ pub(super) async fn run(args: &PracticeArgs) -> u8 {
         grow
     };
     let flags = args.headless.then_some((args.approve, args.on_failure));
-    let code = walk(&hosts, task, flags, Extras { record: args.record.clone() }).await;
-    match leave_report(&cluster) {
+    let code = walk(&hosts, task, flags, Extras { record: args.record.clone(), theme }).await;
+    tell_report(&cluster, &args.scenario, code == 0 && task != Task::TakeBack);
+    code
+}
+
+/// A scenario of the program in a terminal that was taken; the exit code.
+pub(super) async fn at_screen(name: &str, taken: Taken) -> u8 {
+    let practice = match Scenario::find(name).and_then(|s| practice::build(&s, Options::default())) {
+        Ok(practice) => practice,
+        Err(e) => {
+            taken.give_back();
+            eprintln!("banister: {e}");
+            return BAD_INPUT;
+        }
+    };
+    let cluster = practice.cluster.clone();
+    let code = wizard::run(&Hosts::Practice(practice), Task::Grow { through: runbook::LAST_CHAPTER }, taken).await;
+    tell_report(&cluster, name, code == 0);
+    code
+}
+
+/// Leaves the report and says where it lies; where the cluster was `grown`, what takes it back.
+fn tell_report(cluster: &Arc<Cluster>, scenario: &str, grown: bool) {
+    match leave_report(cluster) {
         Ok(Some(path)) => {
             let mut lines = vec![tr!("[practice] report {path}", path = path.display())];
-            if code == 0 && task != Task::TakeBack {
-                let again = format!("banister practice {} --undo", args.scenario);
+            if grown {
+                let again = format!("banister practice {scenario} --undo");
                 lines.push(tr!("[practice] the way back: {command}", command = again));
             }
             say(&lines);
@@ -78,7 +102,6 @@ pub(super) async fn run(args: &PracticeArgs) -> u8 {
         Ok(None) => {}
         Err(e) => eprintln!("banister: {}", tr!("no report: {why}", why = e)),
     }
-    code
 }
 
 /// The program's own scenario that a command's FILE names; a file of that name comes first.
@@ -122,7 +145,7 @@ fn leave_report(cluster: &Arc<Cluster>) -> Result<Option<PathBuf>, String> {
     if lines.is_empty() {
         return Ok(None);
     }
-    let report = report_of(&lines, paths::backups(cluster).display().to_string());
+    let report = report_of(&lines, paths::backups(cluster).display().to_string(), runbook::goes_back);
     let path = paths::journals(cluster).join("report.md");
     std::fs::write(&path, report.markdown())
         .map_err(|e| tr!("{path}: {why}; make room", path = path.display(), why = e))?;

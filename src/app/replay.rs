@@ -1,14 +1,13 @@
 //! `banister replay`: a recording on this terminal.
 
-use std::{io::IsTerminal as _, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
-use crossterm::event::{Event as TermEvent, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use futures::StreamExt as _;
+use crossterm::event::{Event as TermEvent, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::{BAD_INPUT, cli::ReplayArgs};
+use super::{BAD_INPUT, Extras, cli::ReplayArgs, input::Input, screen::Taken};
 use crate::{
     cast::{self, Player},
-    ui::terminal::{Guard, Screen},
+    ui::terminal::Screen,
 };
 
 /// Plays a recording; the exit code.
@@ -20,32 +19,24 @@ pub(super) async fn run(args: &ReplayArgs) -> u8 {
             return BAD_INPUT;
         }
     };
-    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        eprintln!("banister: a recording is played on a terminal; run it at one");
-        return BAD_INPUT;
-    }
     let idle = args.idle_limit.map(Duration::from_secs_f64);
     let player = Player::new(cast, args.speed, idle);
-    let (guard, screen) = match Guard::enter(|_| (), None) {
-        Ok(both) => both,
-        Err(e) => {
-            eprintln!("banister: the terminal cannot be used: {e}");
-            return 1;
-        }
+    let mut taken = match Taken::take(Extras::default(), "", "a recording is played on a terminal; run it at one") {
+        Ok(taken) => taken,
+        Err(code) => return code,
     };
-    let at = play(player, screen, &args.file).await;
-    drop(guard);
+    let at = play(player, &mut taken, &args.file).await;
+    taken.give_back();
     println!("{}: {} s played", args.file.display(), at.as_secs());
     0
 }
 
-async fn play(mut player: Player, mut screen: Screen, file: &Path) -> Duration {
-    let mut keys = EventStream::new();
+async fn play(mut player: Player, taken: &mut Taken, file: &Path) -> Duration {
     let colour = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
     let mut paused = false;
     loop {
         let wait = player.wait();
-        draw(&mut screen, &player, colour, paused, file);
+        draw(&mut taken.screen, &player, colour, paused, file);
         let due = async {
             match wait.filter(|_| !paused) {
                 Some(wait) => tokio::time::sleep(wait).await,
@@ -53,13 +44,13 @@ async fn play(mut player: Player, mut screen: Screen, file: &Path) -> Duration {
             }
         };
         tokio::select! {
-            key = keys.next() => match key {
-                Some(Ok(TermEvent::Key(key))) if leaves(&key) => return player.at(),
-                Some(Ok(TermEvent::Key(KeyEvent { code: KeyCode::Char(' '), kind: KeyEventKind::Press, .. }))) => {
-                    paused = !paused;
-                }
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return player.at(),
+            input = taken.next() => match input {
+                Input::Event(TermEvent::Key(key)) if leaves(&key) => return player.at(),
+                Input::Event(TermEvent::Key(KeyEvent {
+                    code: KeyCode::Char(' '), kind: KeyEventKind::Press, ..
+                })) => paused = !paused,
+                Input::Event(_) | Input::Resize(..) | Input::Panicked(_) => {}
+                Input::Gone | Input::Terminate => return player.at(),
             },
             () = due => {
                 player.step();

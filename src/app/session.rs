@@ -203,7 +203,8 @@ impl Session {
         let mut journal = Journal::create(&paths::journals(&self.cluster).join(name))?;
         journal.write(Record::Run {
             cluster: self.cluster.name.clone(),
-            file: self.cluster.path.clone(),
+            // Found again from anywhere.
+            file: std::path::absolute(&self.cluster.path).unwrap_or_else(|_| self.cluster.path.clone()),
             operator: operator_name(),
             banister: env!("CARGO_PKG_VERSION").into(),
             stamp: cx.stamp.clone(),

@@ -1,108 +1,61 @@
 //! The wizard: one loop that turns keys, engine events, looks at etcd and signals into messages, and effects into deeds.
 
+mod asked;
+
 use std::{
     collections::{BTreeMap, HashMap},
-    io::{IsTerminal, Write},
-    path::Path,
+    io::Write,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
-use base64::Engine as _;
-use crossterm::event::{Event as TermEvent, EventStream, KeyEventKind};
-use futures::StreamExt;
+use crossterm::event::{Event as TermEvent, KeyEventKind};
 use secrecy::SecretString;
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::{
-        Notify,
-        mpsc::{self, UnboundedReceiver, UnboundedSender},
-        oneshot,
-    },
+use tokio::sync::{
+    Notify,
+    mpsc::{self, UnboundedReceiver, UnboundedSender},
+    oneshot,
 };
 
+use asked::{AtScreen, AtWizard, relay_connects};
+
 use super::{
-    Extras, Task,
+    Task, clipboard,
+    input::Input,
     live::{self, Live},
+    screen::Taken,
     session::{Hosts, Looked, Session, unheard},
 };
 use crate::{
-    cast::{CastError, Recorder},
-    cluster::HostName,
     engine::{
-        Confirmed, Operator,
-        confirm::{Choice, ConfirmRequest, Decision, Failure},
+        Confirmed,
+        confirm::{Choice, ConfirmRequest, Decision},
         event::{Event, Outcome, StepState},
     },
-    remote::{Asker, etcd::EtcdApi, ssh},
+    remote::etcd::EtcdApi,
     runbook::texts,
     survey::{Observed, Severity},
-    ui::{
-        Answer, ConnectState, Effect, Model, Msg, Now, Setup, StepText, Theme,
-        terminal::{Guard, Screen},
-        update, view,
-    },
+    ui::{Answer, Effect, Model, Msg, Now, Pace, Setup, StepText, terminal::Screen, update, view},
     watch::{self, LogMsg},
 };
 
 /// How often the clock, ages and the spinner move on.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Least time between two frames while lines pour in. A key is answered by a frame at once.
-const FRAME: Duration = Duration::from_millis(25);
-
-/// Runs the wizard; the exit code.
-pub(super) async fn run(hosts: &Hosts, task: Task, extras: Extras) -> u8 {
-    if !(std::io::stdin().is_terminal() && std::io::stdout().is_terminal()) {
-        eprintln!(
-            "banister: the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all"
-        );
-        return 2;
-    }
-    let recorder = match extras.record.as_deref().map(|path| record(path, hosts)).transpose() {
-        Ok(recorder) => recorder,
-        Err(e) => {
-            eprintln!("banister: {e}");
-            return 2;
-        }
-    };
+/// Runs the wizard in a terminal that was taken, and gives it back; the exit code.
+pub(super) async fn run(hosts: &Hosts, task: Task, mut taken: Taken) -> u8 {
     let (to_self, inbox) = mpsc::unbounded_channel();
-    let panics = to_self.clone();
-    let entered = Guard::enter(
-        move |words| {
-            let _ = panics.send(Inner::Msg(Msg::Fatal(words)));
-        },
-        recorder.clone().map(|r| Box::new(r) as Box<dyn Write>),
-    );
-    let (guard, screen) = match entered {
-        Ok(both) => both,
-        Err(e) => {
-            eprintln!("banister: the terminal cannot be used: {e}");
-            return 1;
-        }
-    };
-    let mut wizard = Wizard::new(hosts, task, to_self, &screen);
-    wizard.recorder.clone_from(&recorder);
-    let (code, farewell) = wizard.run(screen, inbox).await;
-    drop(guard);
-    if let Some(Err(why)) = recorder.map(|r| r.end(crossterm::terminal::size().map_or(24, |s| s.1))) {
-        eprintln!("banister: {why}");
-    }
+    let wizard = Wizard::new(hosts, task, to_self, &taken);
+    let (code, farewell) = wizard.run(&mut taken, inbox).await;
+    taken.give_back();
     if let Some(farewell) = farewell {
         // Nobody reads it where the terminal is gone.
         let _ = writeln!(std::io::stdout(), "{farewell}");
     }
     code
-}
-
-/// Begins to record the screen.
-fn record(path: &Path, hosts: &Hosts) -> Result<Recorder, CastError> {
-    let size = crossterm::terminal::size().unwrap_or((80, 24));
-    Recorder::create(path, size, &format!("banister {}", hosts.cluster().name))
 }
 
 /// What comes into the loop from the program's own tasks.
@@ -142,24 +95,21 @@ struct Wizard {
     /// Makes the pollers of masters and ports look at once.
     nudge: [Arc<Notify>; 2],
     hung_up: bool,
-    /// Takes a copy of the screen.
-    recorder: Option<Recorder>,
 }
 
 impl Wizard {
-    fn new(hosts: &Hosts, task: Task, to_self: UnboundedSender<Inner>, screen: &Screen) -> Self {
+    fn new(hosts: &Hosts, task: Task, to_self: UnboundedSender<Inner>, taken: &Taken) -> Self {
         let began = Instant::now();
         let (states, arriving) = mpsc::unbounded_channel();
-        let asker = Arc::new(AtScreen { to: to_self.clone(), next: AtomicU64::new(1) });
+        let asker = Arc::new(AtScreen::new(to_self.clone()));
         let session = Session::new(hosts, asker, Some(states));
         tokio::spawn(relay_connects(arriving, to_self.clone()));
-        let size = screen.size().map_or((80, 24), |s| (s.width, s.height));
         let model = Model::new(Setup {
             cluster: hosts.cluster().clone(),
             texts: step_texts(),
-            theme: Theme::detect(|name| std::env::var(name).ok()),
+            theme: taken.theme,
             now: now(began),
-            size,
+            size: taken.size(),
             practice: hosts.practice(),
         });
         Self {
@@ -180,34 +130,21 @@ impl Wizard {
             logs: None,
             nudge: Default::default(),
             hung_up: false,
-            recorder: None,
         }
     }
 
-    async fn run(mut self, mut screen: Screen, mut inbox: UnboundedReceiver<Inner>) -> (u8, Option<String>) {
-        let mut keys = EventStream::new();
-        let mut keys_open = true;
+    async fn run(mut self, taken: &mut Taken, mut inbox: UnboundedReceiver<Inner>) -> (u8, Option<String>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-        let mut signals = Signals::new();
         self.look();
-        self.draw(&mut screen);
-        let (mut drawn, mut stale) = (Instant::now(), false);
+        self.draw(&mut taken.screen);
+        let mut pace = Pace::new(self.began.elapsed());
         loop {
-            let frame_at = drawn + FRAME;
             // In this order: a flood of lines must not starve keys or frames.
             let (leave, at_once) = tokio::select! {
                 biased;
-                key = keys.next(), if keys_open => match key {
-                    Some(Ok(event)) => (self.terminal(event), true),
-                    // The terminal is gone: what runs is finished all the same.
-                    Some(Err(_)) | None => {
-                        keys_open = false;
-                        (self.hang_up(), false)
-                    }
-                },
-                hup = signals.any() => (if hup { self.hang_up() } else { self.tell(Msg::Terminate) }, true),
-                () = tokio::time::sleep_until(frame_at.into()), if stale => (false, true),
+                input = taken.next() => (self.input(input), true),
+                () = due(pace.due(), self.began) => (false, true),
                 _ = tick.tick() => (self.tell(Msg::Tick(now(self.began))), true),
                 Some(inner) = inbox.recv() => (self.inner(inner), false),
                 Some(lines) = next_lines(&mut self.logs) => (self.tell(Msg::Journal(lines)), false),
@@ -215,12 +152,9 @@ impl Wizard {
             if leave {
                 break;
             }
-            if at_once || frame_at <= Instant::now() {
-                self.draw(&mut screen);
-                drawn = Instant::now();
-                stale = false;
-            } else {
-                stale = true;
+            if pace.changed(at_once, self.began.elapsed()) {
+                self.draw(&mut taken.screen);
+                pace.drew(self.began.elapsed());
             }
         }
         let code = self.outcome.or(self.model.outcome()).map_or_else(
@@ -240,29 +174,26 @@ impl Wizard {
             return;
         }
         let model = &self.model;
-        // A terminal that went away makes drawing fail; the signal or the key stream tells of it.
+        // A terminal that went away makes drawing fail; the inputs tell of it.
         let _ = screen.draw(|frame| view(model, frame));
     }
 
-    fn hang_up(&mut self) -> bool {
-        self.hung_up = true;
-        self.tell(Msg::Terminate)
-    }
-
-    fn terminal(&mut self, event: TermEvent) -> bool {
-        match event {
-            TermEvent::Key(key) if key.kind != KeyEventKind::Release => {
+    fn input(&mut self, input: Input) -> bool {
+        match input {
+            Input::Event(TermEvent::Key(key)) if key.kind != KeyEventKind::Release => {
                 // The confirm dialog's guard time is counted in the model's time.
                 self.tell(Msg::Tick(now(self.began))) | self.tell(Msg::Key(key))
             }
-            TermEvent::Paste(text) => self.tell(Msg::Paste(text)),
-            TermEvent::Resize(columns, rows) => {
-                if let Some(recorder) = &self.recorder {
-                    recorder.resized(columns, rows);
-                }
-                self.tell(Msg::Resize(columns, rows))
+            Input::Event(TermEvent::Paste(text)) => self.tell(Msg::Paste(text)),
+            Input::Event(_) => false,
+            Input::Resize(columns, rows) => self.tell(Msg::Resize(columns, rows)),
+            // What runs is finished all the same.
+            Input::Gone => {
+                self.hung_up = true;
+                self.tell(Msg::Terminate)
             }
-            _ => false,
+            Input::Terminate => self.tell(Msg::Terminate),
+            Input::Panicked(words) => self.tell(Msg::Fatal(words)),
         }
     }
 
@@ -331,7 +262,7 @@ impl Wizard {
                     let _ = reply.send(secret.map(crate::ui::Secret::into_inner));
                 }
             }
-            Effect::Copy(text) => copy(&text),
+            Effect::Copy(text) => clipboard::copy(&text),
         }
         false
     }
@@ -433,106 +364,19 @@ async fn walk(
     Ok(engine.run(&steps, task.through()).await.0)
 }
 
+/// Waits for the next frame's time; for ever where none is due.
+async fn due(at: Option<Duration>, began: Instant) {
+    match at {
+        Some(at) => tokio::time::sleep_until((began + at).into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The next batch of the journals; waits for ever where none are followed.
 async fn next_lines(logs: &mut Option<mpsc::Receiver<LogMsg>>) -> Option<LogMsg> {
     match logs {
         Some(logs) => logs.recv().await,
         None => std::future::pending().await,
-    }
-}
-
-/// The signals that end a session politely.
-struct Signals {
-    hangup: Option<Signal>,
-    terminate: Option<Signal>,
-}
-
-impl Signals {
-    fn new() -> Self {
-        Self { hangup: signal(SignalKind::hangup()).ok(), terminate: signal(SignalKind::terminate()).ok() }
-    }
-
-    /// Waits for one; `true` when the terminal is gone.
-    async fn any(&mut self) -> bool {
-        tokio::select! {
-            () = next(&mut self.hangup) => true,
-            () = next(&mut self.terminate) => false,
-        }
-    }
-}
-
-async fn next(signal: &mut Option<Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
-    }
-}
-
-/// A person at the screen decides.
-struct AtWizard {
-    to: UnboundedSender<Inner>,
-}
-
-#[async_trait]
-impl Operator for AtWizard {
-    async fn confirm(&self, request: ConfirmRequest) -> Decision {
-        let (reply, answer) = oneshot::channel();
-        let _ = self.to.send(Inner::Confirm(request, reply));
-        // A screen that is gone says nothing, and nothing said is no.
-        answer.await.unwrap_or(Decision::Stop)
-    }
-
-    async fn failed(&self, _: Failure) -> Choice {
-        let (reply, answer) = oneshot::channel();
-        let _ = self.to.send(Inner::Failed(reply));
-        answer.await.unwrap_or(Choice::Stop)
-    }
-}
-
-/// A person at the screen is asked while logging in.
-struct AtScreen {
-    to: UnboundedSender<Inner>,
-    next: AtomicU64,
-}
-
-#[async_trait]
-impl Asker for AtScreen {
-    async fn accept_host_key(&self, host: &HostName, address: &str, key_type: &str, fingerprint: &str) -> bool {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (reply, answer) = oneshot::channel();
-        let _ = self.to.send(Inner::HostKey(id, reply));
-        let _ = self.to.send(Inner::Msg(Msg::AskHostKey {
-            id,
-            host: host.clone(),
-            address: address.into(),
-            key_type: key_type.into(),
-            fingerprint: fingerprint.into(),
-        }));
-        answer.await.unwrap_or(false)
-    }
-
-    async fn secret(&self, prompt: &str) -> Option<SecretString> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (reply, answer) = oneshot::channel();
-        let _ = self.to.send(Inner::Secret(id, reply));
-        let _ = self.to.send(Inner::Msg(Msg::AskSecret { id, prompt: prompt.into() }));
-        answer.await.unwrap_or(None)
-    }
-}
-
-async fn relay_connects(mut arriving: UnboundedReceiver<(HostName, ssh::ConnectState)>, to: UnboundedSender<Inner>) {
-    while let Some((host, state)) = arriving.recv().await {
-        let state = match state {
-            ssh::ConnectState::Dialling { .. } | ssh::ConnectState::LoggingIn { .. } => ConnectState::Connecting,
-            ssh::ConnectState::HostKey { .. } => ConnectState::Asking,
-            ssh::ConnectState::Up(_) => ConnectState::Connected,
-            ssh::ConnectState::Failed(e) => ConnectState::Failed(e.to_string()),
-        };
-        if to.send(Inner::Msg(Msg::Connect(host, state))).is_err() {
-            return;
-        }
     }
 }
 
@@ -545,7 +389,8 @@ fn unblocked(observed: &Observed) -> Observed {
     observed
 }
 
-fn now(began: Instant) -> Now {
+/// The time, for a screen that began then.
+pub(super) fn now(began: Instant) -> Now {
     let now = jiff::Zoned::now();
     Now { at: began.elapsed(), clock: now.datetime(), epoch: now.timestamp().as_second() }
 }
@@ -563,11 +408,4 @@ fn step_texts() -> BTreeMap<String, StepText> {
         }
     };
     texts::KINDS.iter().map(|kind| ((*kind).to_owned(), of(kind))).collect()
-}
-
-/// OSC 52: the terminal takes the text into its clipboard, where it allows that.
-fn copy(text: &str) {
-    let encoded = base64::engine::general_purpose::STANDARD.encode(text);
-    let mut out = std::io::stdout().lock();
-    let _ = write!(out, "\x1b]52;c;{encoded}\x07").and_then(|()| out.flush());
 }

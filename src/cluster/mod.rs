@@ -349,6 +349,8 @@ pub struct Cluster {
     pub binaries: BinarySource,
     /// The joiners' docker, kubelet and kubectl.
     pub packages: PackageChoice,
+    /// How many workers are changed at a time after the first one; `None`: a tenth of all.
+    pub worker_batch: Option<usize>,
     /// Set the joiners' system hostname to their name. Default true.
     pub set_hostname: bool,
     /// Lifetime of re-issued certificates in days; `None` keeps that of the certificate in use.

@@ -28,6 +28,17 @@ pub struct Run {
     pub findings: Vec<String>,
     /// Its steps, in order.
     pub steps: Vec<StepDone>,
+    /// Steps that were done already, with what was seen: checks that were right at once are among them.
+    pub found: Vec<Found>,
+}
+
+/// A step that a run found done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Found {
+    /// `etcd.host@master04`.
+    pub step: String,
+    /// What was seen.
+    pub seen: String,
 }
 
 /// One step of a run.
@@ -71,7 +82,9 @@ pub struct Report {
 }
 
 /// Makes the report of journals' lines in the order of time.
-pub fn report(lines: &[Line], backups: String) -> Report {
+///
+/// `goes_back` tells of a step's kind whether an undo takes it back: a backup stays.
+pub fn report(lines: &[Line], backups: String, goes_back: impl Fn(&str) -> bool) -> Report {
     let mut report = Report {
         version: 1,
         cluster: String::new(),
@@ -80,6 +93,7 @@ pub fn report(lines: &[Line], backups: String) -> Report {
         runs: Vec::new(),
         undo: undo::begun(lines)
             .into_iter()
+            .filter(|b| goes_back(b.step.split('@').next().unwrap_or_default()))
             .map(|b| (b.step, b.undo.iter().map(|u| u.shown().line()).collect()))
             .collect(),
     };
@@ -94,6 +108,7 @@ pub fn report(lines: &[Line], backups: String) -> Report {
                 etcd: String::new(),
                 findings: Vec::new(),
                 steps: Vec::new(),
+                found: Vec::new(),
             });
         }
         if let Some(run) = report.runs.last_mut() {
@@ -108,6 +123,7 @@ fn add(run: &mut Run, line: &Line) {
     let last = |run: &mut Run, step: &str| run.steps.iter().rposition(|s| s.step == step);
     match &line.record {
         Record::Survey { etcd, findings } => (run.etcd, run.findings) = (etcd.clone(), findings.clone()),
+        Record::Found { step, seen } => run.found.push(Found { step: step.clone(), seen: seen.clone() }),
         Record::Intent { step, confirmed_by, acts, changes, .. } => run.steps.push(StepDone {
             step: step.clone(),
             at: line.at.clone(),
@@ -164,7 +180,9 @@ impl Report {
 impl Run {
     fn markdown(&self, out: &mut String) {
         let end = self.end.as_deref().unwrap_or("the program went down before it ended");
-        let _ = writeln!(out, "\n## {} by {}\n\nUntil {}: {end}.\n", self.began, self.operator, self.ended);
+        let (began, ended) = (second(&self.began), second(&self.ended));
+        let took = took(&self.began, &self.ended).map(|t| format!(", {t}")).unwrap_or_default();
+        let _ = writeln!(out, "\n## {began} by {}\n\nUntil {ended}{took}: {end}.\n", self.operator);
         if !self.etcd.is_empty() {
             let _ = writeln!(out, "etcd before: {}.\n", self.etcd);
         }
@@ -174,14 +192,33 @@ impl Run {
         for step in &self.steps {
             step.markdown(out);
         }
+        if !self.found.is_empty() {
+            out.push_str("\n### Found done\n\n");
+        }
+        for found in &self.found {
+            let _ = writeln!(out, "- {}: {}", found.step, found.seen);
+        }
     }
+}
+
+/// A time of the journal to the second, which is enough for the eye.
+fn second(at: &str) -> String {
+    at.parse::<jiff::Timestamp>().map_or_else(|_| at.to_owned(), |t| t.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}
+
+/// How long it was from one time of the journal to another.
+fn took(began: &str, ended: &str) -> Option<String> {
+    let (began, ended): (jiff::Timestamp, jiff::Timestamp) = (began.parse().ok()?, ended.parse().ok()?);
+    let seconds = ended.as_second() - began.as_second();
+    Some(if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) })
 }
 
 impl StepDone {
     fn markdown(&self, out: &mut String) {
         let took =
             self.milliseconds.map_or("never ended".to_owned(), |ms| format!("{}.{} s", ms / 1000, ms % 1000 / 100));
-        let _ = writeln!(out, "\n### {}\n\n{}, confirmed by {}, {took}.\n", self.step, self.at, self.confirmed_by);
+        let at = second(&self.at);
+        let _ = writeln!(out, "\n### {}\n\n{at}, confirmed by {}, {took}.\n", self.step, self.confirmed_by);
         if let Some(error) = &self.error {
             let back = if self.undone { " It was taken back." } else { "" };
             let _ = writeln!(out, "**Failed:** {error}.{back}\n");
@@ -260,8 +297,13 @@ mod tests {
 
     #[test]
     fn a_report_says_who_when_what_and_the_way_back() {
-        let text = report(&lines(), "/home/ops/backups".into()).markdown();
+        let mut all = lines();
+        let found = Record::Found { step: "proof.final".into(), seen: "5 of 5 apiservers healthy".into() };
+        all.push(Line { v: 1, at: "2026-11-23T18:01:05.25Z".into(), record: found });
+        let text = report(&all, "/home/ops/backups".into(), |_| true).markdown();
         for wanted in [
+            "Until 2026-11-23T18:01:05Z, 1 min 5 s",
+            "- proof.final: 5 of 5 apiservers healthy",
             "# Growth of prod",
             "by ops@jump",
             "went down before it ended",
@@ -278,11 +320,17 @@ mod tests {
     }
 
     #[test]
+    fn what_an_undo_leaves_alone_is_not_offered() {
+        assert!(report(&lines(), String::new(), |kind| kind != "etcd.host").undo.is_empty());
+        assert_eq!(report(&lines(), String::new(), |kind| kind != "backup.files").undo.len(), 1);
+    }
+
+    #[test]
     fn a_step_taken_back_is_no_longer_offered() {
         let mut all = lines();
         let undone = Record::Undone { step: "etcd.host@master04".into(), error: None };
         all.push(Line { v: 1, at: "2026-11-23T18:01:00Z".into(), record: undone });
-        let report = report(&all, String::new());
+        let report = report(&all, String::new(), |_| true);
         assert!(report.undo.is_empty());
         assert!(report.runs[0].steps[0].undone);
     }

@@ -61,6 +61,11 @@ pub fn steps(cx: &Arc<Ctx>) -> Vec<SharedStep> {
 /// The last chapter that [`steps`] covers.
 pub const LAST_CHAPTER: Chapter = Chapter::Workers;
 
+/// Whether an undo takes steps of that kind back. A backup stays: it harms nobody, and all else is put back from it.
+pub fn goes_back(word: &str) -> bool {
+    kind(word).is_some_and(|(_, chapter)| chapter != Chapter::Backup)
+}
+
 /// A kind of step as the program knows it, with its chapter, from a journal's word.
 pub fn kind(word: &str) -> Option<(&'static str, Chapter)> {
     let kind = texts::KINDS.into_iter().find(|k| *k == word)?;

@@ -11,6 +11,8 @@ use super::model::{Ask, Model, Panel, Phase, Section};
 /// Which keys hold: the screen, or the dialog on top of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Context {
+    /// The first screen: what there is to begin with.
+    Welcome,
     /// The connecting screen.
     Connecting,
     /// The survey's result.
@@ -45,7 +47,8 @@ pub enum Context {
 
 impl Context {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
+        Self::Welcome,
         Self::Connecting,
         Self::Survey,
         Self::Wizard,
@@ -71,6 +74,7 @@ impl Context {
     /// Its heading in the help.
     pub const fn title(self) -> &'static str {
         match self {
+            Self::Welcome => "Welcome",
             Self::Connecting => "Connecting",
             Self::Survey => "Survey",
             Self::Wizard => "Wizard",
@@ -124,6 +128,8 @@ pub enum Action {
     Look,
     Skip,
     Read(Panel),
+    Open,
+    TakeBack,
     Start,
     LookAgain,
     Find,

@@ -12,6 +12,7 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+pub use super::text::rate;
 use super::{
     steps::{Diff, Prepared},
     text,

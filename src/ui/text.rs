@@ -71,6 +71,16 @@ pub fn wrap_code(text: &str, columns: usize) -> Vec<String> {
     out
 }
 
+/// Two spaces and bytes a second for the eye; nothing within the first half second, which tells little.
+pub fn rate(done: u64, running: Duration) -> String {
+    let millis = running.as_millis();
+    if millis < 500 {
+        return String::new();
+    }
+    let per_second = u128::from(done) * 1000 / millis;
+    format!("  {}/s", bytes(u64::try_from(per_second).unwrap_or(u64::MAX)))
+}
+
 /// Bytes for the eye: `512 B`, `1.5 MiB`.
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub fn bytes(n: u64) -> String {

@@ -1,58 +1,147 @@
 //! How things look: tones instead of colours, and the two fallbacks (no colour, no Unicode).
 //!
 //! Panels draw with full signs and the 16 colours of the terminal's own palette, on its own foreground and background,
-//! so light and dark both work. [`Theme::finish`] then takes away what this terminal can't or shouldn't have, in one
-//! place: nobody else needs to think of it. Colour is never the only sign of anything.
+//! so light and dark both work. [`Theme::finish`] then takes away what this terminal can't or shouldn't have, and puts
+//! colours that suit a known background in the place of the palette's, in one place: nobody else needs to think of it.
+//! Colour is never the only sign of anything.
 
 use ratatui::{
     buffer::Buffer,
     style::{Color, Modifier, Style},
 };
 
+mod palette;
+
+/// How many colours may be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colours {
+    /// None.
+    None,
+    /// The terminal's own sixteen.
+    Sixteen,
+    /// The 256 that are the same everywhere, but for the first sixteen.
+    Indexed,
+    /// All.
+    True,
+}
+
+impl Colours {
+    /// By the word an operator gives.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "none" => Some(Self::None),
+            "16" => Some(Self::Sixteen),
+            "256" => Some(Self::Indexed),
+            "true" => Some(Self::True),
+            _ => None,
+        }
+    }
+}
+
+/// What text stands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Background {
+    /// Nobody has said: the terminal's own palette is trusted to suit it.
+    Unknown,
+    /// Light text on dark.
+    Dark,
+    /// Dark text on light.
+    Light,
+}
+
+impl Background {
+    /// By the word an operator gives.
+    pub fn parse(word: &str) -> Option<Self> {
+        match word {
+            "dark" => Some(Self::Dark),
+            "light" => Some(Self::Light),
+            _ => None,
+        }
+    }
+
+    /// From `COLORFGBG`, such as `15;0` or `0;default;15`: rxvt, Konsole and others set it. The last number is the
+    /// background's.
+    fn of_colorfgbg(value: &str) -> Self {
+        match value.rsplit(';').next().and_then(|n| n.parse().ok()) {
+            Some(0..=6 | 8) => Self::Dark,
+            Some(7 | 9..=15) => Self::Light,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// What this terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Theme {
-    /// Whether colours may be used.
-    pub colour: bool,
+    /// How many colours may be used.
+    pub colours: Colours,
+    /// What they stand on.
+    pub background: Background,
     /// Whether anything beyond ASCII can be shown.
     pub unicode: bool,
 }
 
 impl Default for Theme {
     fn default() -> Self {
-        Self { colour: true, unicode: true }
+        Self { colours: Colours::Sixteen, background: Background::Unknown, unicode: true }
     }
 }
 
 impl Theme {
-    /// From the environment, given as a function so that this stays pure: `NO_COLOR` (any non-empty value,
-    /// <https://no-color.org>), `TERM`, and the locale as POSIX orders it (`LC_ALL`, `LC_CTYPE`, `LANG`).
+    /// From the environment, given as a function so that this stays pure: `BANISTER_COLOURS`, `BANISTER_BACKGROUND`,
+    /// `NO_COLOR` (any non-empty value, <https://no-color.org>), `COLORTERM`, `COLORFGBG`, `TERM`, and the locale as POSIX
+    /// orders it (`LC_ALL`, `LC_CTYPE`, `LANG`).
     pub fn detect(var: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name: &str| var(name).filter(|v| !v.is_empty());
-        let dumb = set("TERM").is_some_and(|t| t == "dumb" || t.starts_with("vt1") || t.starts_with("vt2"));
         let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
         let locale = locale.to_ascii_lowercase();
+        let told = set("BANISTER_COLOURS").and_then(|w| Colours::parse(&w));
+        let background = set("BANISTER_BACKGROUND").and_then(|w| Background::parse(&w));
         Self {
-            colour: set("NO_COLOR").is_none() && !dumb,
+            colours: told.unwrap_or_else(|| if set("NO_COLOR").is_some() { Colours::None } else { of_term(&set) }),
+            background: background
+                .or_else(|| set("COLORFGBG").map(|v| Background::of_colorfgbg(&v)))
+                .unwrap_or(Background::Unknown),
             unicode: locale.contains("utf-8") || locale.contains("utf8"),
         }
     }
 
     /// Takes away what the terminal can't show, after everything is drawn.
     pub fn finish(self, buf: &mut Buffer) {
-        if self.colour && self.unicode {
+        let recolour = self.colours == Colours::None
+            || self.background != Background::Unknown
+                && (self.colours != Colours::Sixteen || self.background == Background::Light);
+        if !recolour && self.unicode {
             return;
         }
         for cell in &mut buf.content {
-            if !self.colour {
-                cell.fg = Color::Reset;
-                cell.bg = Color::Reset;
+            if recolour {
+                cell.fg = palette::shown(cell.fg, self.colours, self.background);
+                cell.bg = palette::shown(cell.bg, self.colours, self.background);
             }
             if !self.unicode && !cell.symbol().is_ascii() {
                 let plain = cell.symbol().chars().next().map_or(' ', ascii);
                 cell.set_char(plain);
             }
         }
+    }
+}
+
+/// How many colours a terminal of that name has.
+fn of_term(set: &impl Fn(&str) -> Option<String>) -> Colours {
+    let term = set("TERM").unwrap_or_default();
+    if term == "dumb" || term.starts_with("vt1") || term.starts_with("vt2") {
+        return Colours::None;
+    }
+    // GNU screen hands COLORTERM on from the terminal around it and can't do what that says. tmux can.
+    let screen = term.starts_with("screen") && set("TMUX").is_none();
+    let truecolour = set("COLORTERM").is_some_and(|c| c == "truecolor" || c == "24bit") || term.ends_with("-direct");
+    if truecolour && !screen {
+        Colours::True
+    } else if term.contains("256color") {
+        Colours::Indexed
+    } else {
+        Colours::Sixteen
     }
 }
 
@@ -137,18 +226,44 @@ mod tests {
     #[test]
     fn no_color_and_the_locale_are_heeded() {
         let all = Theme::detect(with(&[("LANG", "de_DE.UTF-8"), ("TERM", "xterm")]));
-        assert_eq!(all, Theme { colour: true, unicode: true });
-        let none = Theme::detect(with(&[("LANG", "C.UTF-8"), ("LC_ALL", "C"), ("NO_COLOR", "1")]));
-        assert_eq!(none, Theme { colour: false, unicode: false });
+        assert_eq!(all, Theme::default());
+        let none =
+            Theme::detect(with(&[("LANG", "C.UTF-8"), ("LC_ALL", "C"), ("NO_COLOR", "1"), ("COLORTERM", "truecolor")]));
+        assert_eq!((none.colours, none.unicode), (Colours::None, false));
         // An empty NO_COLOR does not count, says the convention.
-        assert!(Theme::detect(with(&[("NO_COLOR", "")])).colour);
+        assert_eq!(Theme::detect(with(&[("NO_COLOR", "")])).colours, Colours::Sixteen);
+    }
+
+    #[test]
+    fn colours_are_those_the_terminal_has() {
+        let of = |vars: &[(&str, &str)]| Theme::detect(with(vars)).colours;
+        assert_eq!(of(&[("TERM", "xterm-256color")]), Colours::Indexed);
+        assert_eq!(of(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")]), Colours::True);
+        assert_eq!(of(&[("TERM", "linux")]), Colours::Sixteen);
+        assert_eq!(of(&[("TERM", "vt100"), ("COLORTERM", "truecolor")]), Colours::None);
+        // GNU screen inside a terminal that could, tmux inside the same.
+        assert_eq!(of(&[("TERM", "screen"), ("COLORTERM", "truecolor")]), Colours::Sixteen);
+        assert_eq!(of(&[("TERM", "screen.xterm-256color"), ("COLORTERM", "truecolor")]), Colours::Indexed);
+        assert_eq!(of(&[("TERM", "screen"), ("TMUX", "/tmp/t,1,0"), ("COLORTERM", "truecolor")]), Colours::True);
+        // Who says what they want gets it.
+        assert_eq!(of(&[("NO_COLOR", "1"), ("BANISTER_COLOURS", "256")]), Colours::Indexed);
+    }
+
+    #[test]
+    fn the_background_is_what_the_terminal_or_the_operator_says() {
+        let of = |vars: &[(&str, &str)]| Theme::detect(with(vars)).background;
+        assert_eq!(of(&[]), Background::Unknown);
+        assert_eq!(of(&[("COLORFGBG", "15;0")]), Background::Dark);
+        assert_eq!(of(&[("COLORFGBG", "0;default;15")]), Background::Light);
+        assert_eq!(of(&[("COLORFGBG", "default;default")]), Background::Unknown);
+        assert_eq!(of(&[("COLORFGBG", "15;0"), ("BANISTER_BACKGROUND", "light")]), Background::Light);
     }
 
     #[test]
     fn without_unicode_nothing_but_ascii_is_left_and_wide_glyphs_keep_their_columns() {
         let mut buf = Buffer::with_lines(["┌✓ 主节点 ▶…─┐"]);
         let width = buf.area.width;
-        Theme { colour: true, unicode: false }.finish(&mut buf);
+        Theme { unicode: false, ..Theme::default() }.finish(&mut buf);
         let text: String = buf.content.iter().map(ratatui::buffer::Cell::symbol).collect();
         assert!(text.is_ascii(), "{text}");
         assert_eq!(text, "++ ? ? ?  >~-+");

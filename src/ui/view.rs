@@ -40,7 +40,7 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
 }
 
 /// Header, quorum line, body, status line, footer.
-fn rows(area: Rect) -> [Rect; 5] {
+pub(super) fn rows(area: Rect) -> [Rect; 5] {
     use ratatui::layout::{Constraint, Layout};
     Layout::vertical([
         Constraint::Length(1),

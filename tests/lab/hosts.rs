@@ -39,11 +39,21 @@ fn script() -> PathBuf {
 }
 
 impl Lab {
-    /// Three masters with etcd of that version, two bare hosts, one worker: fresh.
+    /// Three masters with etcd of that version, two bare hosts, one worker: fresh, without Kubernetes.
     pub fn up(etcd: &str) -> Self {
+        Self::fresh(&["--etcd", etcd, "--workers", "1"])
+    }
+
+    /// So many masters, bare hosts and workers with Kubernetes: fresh.
+    pub fn kubernetes(masters: usize, bare: usize, workers: usize) -> Self {
+        let [masters, bare, workers] = [masters, bare, workers].map(|n| n.to_string());
+        Self::fresh(&["--kube", "--masters", &masters, "--bare", &bare, "--workers", &workers])
+    }
+
+    fn fresh(arguments: &[&str]) -> Self {
         let one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-        say(format!("lab up, etcd {etcd}"));
-        must(&mut lab_command(["up", "--etcd", etcd, "--workers", "1"]));
+        say(format!("lab up {}", arguments.join(" ")));
+        must(lab_command(["up"]).args(arguments));
         let env = environment();
         let hosts = |key: &str| -> Vec<Host> {
             let names = env[key].split_whitespace();
@@ -65,6 +75,20 @@ impl Lab {
     /// The cluster file that fits.
     pub fn cluster_file(&self) -> PathBuf {
         self.state().join("cluster.yaml")
+    }
+
+    /// A cluster file with the first so many of the lab's masters as masters, and the next ones to join.
+    pub fn cluster_file_of(&self, masters: usize, join: usize, more: &str) -> PathBuf {
+        let all = String::from_utf8(self.read("cluster.yaml")).expect("text");
+        let (head, rest) = all.split_once("masters:\n").expect("masters");
+        let (rest, workers) = rest.split_once("workers:\n").expect("workers");
+        let hosts: Vec<_> = rest.lines().filter(|l| l.starts_with("  - ")).map(|l| format!("{l}\n")).collect();
+        let (masters, rest) = hosts.split_at(masters);
+        let path = self.state().join("other.yaml");
+        let (masters, join) = (masters.concat(), rest[..join].concat());
+        std::fs::write(&path, format!("{head}{more}masters:\n{masters}join:\n{join}workers:\n{workers}"))
+            .expect("a file");
+        path
     }
 
     pub fn read(&self, name: &str) -> Vec<u8> {
@@ -95,6 +119,23 @@ impl Lab {
     /// `tests/lab/lab` with these arguments, which must succeed.
     pub fn lab<const N: usize>(&self, arguments: [&str; N]) -> String {
         text(&must(&mut self.command(arguments)))
+    }
+
+    /// The end-state check of a Kubernetes cluster of so many masters, asked until all of it is green: a kubelet reports
+    /// when it likes.
+    pub fn check(&self, masters: usize) {
+        let began = Instant::now();
+        let masters = masters.to_string();
+        let green = wait_for("the end-state check", Duration::from_mins(3), || {
+            let out = run(self.command(["check", &masters]));
+            let said = text(&out.stdout);
+            let bad: Vec<_> = said.lines().filter(|l| !l.starts_with("ok ")).collect();
+            if out.status.success() && bad.is_empty() {
+                return Ok(said.lines().count());
+            }
+            Err(format!("{}\n{}", bad.join("\n"), text(&out.stderr)))
+        });
+        say(format!("check {masters}: all {green} green after {:.0} s", began.elapsed().as_secs_f64()));
     }
 
     fn command<const N: usize>(&self, arguments: [&str; N]) -> Command {

@@ -1,14 +1,14 @@
-//! The real lab: growth of real etcd clusters on real hosts, by the real binary. Wants root on Debian; without the lab
-//! it fails, it never skips. `tests/lab/run` is the one command.
+//! The real lab: growth of real clusters on real hosts, by the real binary. Wants root on Debian; without the lab it
+//! fails, it never skips. `tests/lab/run` is the one command; its sections are the modules here.
 
 #![cfg(test)]
 
 mod banister;
 mod bar;
-mod failures;
-mod growth;
+mod etcd;
 mod hosts;
-mod keys;
+mod kubernetes;
 mod proofs;
+mod reader;
 mod terminal;
 mod writer;

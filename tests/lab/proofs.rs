@@ -66,11 +66,16 @@ pub fn assert_grown(lab: &Lab, written: &Written) {
     ));
 }
 
-/// A second run finds nothing to do, and changes nothing on any host.
+/// A second run of chapters 1 and 2 finds nothing to do, and changes nothing on any host.
 pub fn assert_nothing_left(lab: &Lab, desk: &Desk) {
+    assert_nothing_left_by(lab, desk, || desk.grow(&lab.cluster_file(), "all"));
+}
+
+/// That run finds nothing to do, and changes nothing on any host.
+pub fn assert_nothing_left_by(lab: &Lab, desk: &Desk, run: impl FnOnce() -> Ran) {
     let (files, processes) = (listing(lab), all_processes(lab));
     let local = fetched(desk);
-    desk.grow(&lab.cluster_file(), "all").with_code(0).saying("nothing to do");
+    run().with_code(0).saying("nothing to do");
     assert_eq!(differences(&files, &listing(lab)), Vec::<String>::new(), "the second run changed files");
     assert_eq!(processes, all_processes(lab), "the second run restarted something");
     assert_eq!(local, fetched(desk), "the second run fetched something");
@@ -106,8 +111,14 @@ pub fn assert_desk_is_tidy(desk: &Desk, said: &[&Ran]) {
         let mode = path.metadata().expect("metadata").permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "mode of {}", path.display());
     }
-    let texts = all.iter().filter(|p| !snapshots.contains(p)).map(|p| std::fs::read_to_string(p).expect("text"));
-    for text in texts.chain(said.iter().map(|r| r.said.clone())) {
+    for text in written(desk).into_iter().chain(said.iter().map(|r| r.said.clone())) {
         assert!(!text.contains("PRIVATE KEY"), "a private key was written or printed");
     }
+}
+
+/// Every text that runs have left on the desk: all files but the fetched snapshots.
+pub fn written(desk: &Desk) -> Vec<String> {
+    let snapshots = fetched(desk);
+    let texts = files_below(desk.path()).into_iter().filter(|p| !snapshots.contains(p));
+    texts.map(|p| std::fs::read_to_string(p).expect("text")).collect()
 }

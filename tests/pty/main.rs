@@ -5,5 +5,6 @@
 
 mod cast;
 mod ends;
+mod practice;
 mod screens;
 mod terminal;

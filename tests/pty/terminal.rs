@@ -31,8 +31,8 @@ pub struct Terminal {
     shown: Arc<(Mutex<Shown>, Condvar)>,
     /// How the terminal driver was set before the program began.
     before: String,
-    /// Home directory of the program; gone with it.
-    _home: tempfile::TempDir,
+    /// Home directory of the program, where it is started; gone with it.
+    home: tempfile::TempDir,
 }
 
 /// The program under test.
@@ -50,7 +50,19 @@ pub fn walker() -> PathBuf {
 impl Terminal {
     /// Starts a program at a terminal of that size, columns first.
     pub fn start(program: &Path, args: &[&str], size: (u16, u16), env: &[(&str, &str)]) -> Self {
+        Self::start_in(program, args, size, env, |_| ())
+    }
+
+    /// The same, in a home directory that is furnished first.
+    pub fn start_in(
+        program: &Path,
+        args: &[&str],
+        size: (u16, u16),
+        env: &[(&str, &str)],
+        furnish: impl Fn(&Path),
+    ) -> Self {
         let home = tempfile::tempdir().unwrap();
+        furnish(home.path());
         let pair = native_pty_system().openpty(pty_size(size)).unwrap();
         let before = settings(&*pair.master);
         let mut command = CommandBuilder::new(program);
@@ -70,7 +82,17 @@ impl Terminal {
         let shown = Arc::new((Mutex::new(shown), Condvar::new()));
         read_into(pair.master.try_clone_reader().unwrap(), shown.clone());
         let writer = pair.master.take_writer().unwrap();
-        Self { child, master: Some(pair.master), writer: Some(writer), shown, before, _home: home }
+        Self { child, master: Some(pair.master), writer: Some(writer), shown, before, home }
+    }
+
+    /// Its home directory.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.process_id().unwrap()
     }
 
     /// Presses keys.
@@ -88,7 +110,7 @@ impl Terminal {
 
     /// Sends a signal to the program.
     pub fn signal(&self, name: &str) {
-        let pid = self.child.process_id().unwrap().to_string();
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().unwrap().success());
     }
 

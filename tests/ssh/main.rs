@@ -97,6 +97,7 @@ impl Desk {
                 firewall: FirewallChoice::default(),
                 binaries: BinarySource::default(),
                 packages: PackageChoice::default(),
+                worker_batch: None,
                 set_hostname: true,
                 lifetime_days: None,
                 lang: None,

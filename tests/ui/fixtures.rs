@@ -144,6 +144,7 @@ pub fn cluster() -> Cluster {
         firewall: FirewallChoice::Off,
         binaries: BinarySource::Original,
         packages: PackageChoice::default(),
+        worker_batch: None,
         set_hostname: true,
         lifetime_days: None,
         lang: None,

@@ -20,6 +20,7 @@ const SIZE: (u16, u16) = (80, 24);
 /// A model in which the keys of a context hold, and in which each of them has something to do.
 fn model(context: Context, action: Action) -> Model {
     let name = match (context, action) {
+        (Context::Welcome, _) => unreachable!("a model of its own: welcome.rs"),
         (Context::Connecting, _) => "connecting-failed",
         (Context::Survey, Action::Start) => "survey-warnings",
         (Context::Survey, _) => "survey-blocked",
@@ -130,7 +131,7 @@ fn expected(context: Context, action: Action) -> Vec<Effect> {
 #[test]
 fn every_key_of_the_table_does_something_in_every_context_it_holds_in() {
     for binding in TABLE {
-        for &context in binding.contexts {
+        for &context in binding.contexts.iter().filter(|c| **c != Context::Welcome) {
             for k in binding.keys {
                 let label = format!("{} ({:?}) in {context:?}", k.name(), binding.action);
                 let mut model = model(context, binding.action);
@@ -303,7 +304,9 @@ fn a_filter_holds_lines_back_as_it_is_typed_and_esc_takes_it_back() {
     let mut model = scene("live-journal", SIZE, Theme::default());
     let hosts = |m: &Model| {
         let shown = text(&draw(m, SIZE));
-        ["master01", "master02"].map(|h| shown.lines().filter(|l| l.contains(&format!(" {h} "))).count())
+        // Lines of the journals begin with their time; the step list has hosts in it too.
+        let lines = || shown.lines().filter(|l| l.starts_with(" 03:"));
+        ["master01", "master02"].map(|h| lines().filter(|l| l.contains(&format!(" {h} "))).count())
     };
     feed(&mut model, "Fhost:master02".chars().map(typed));
     let [first, second] = hosts(&model);

@@ -2,6 +2,8 @@
 
 mod fixtures;
 mod keys;
+mod pictures;
 mod plain;
 mod questions;
 mod screens;
+mod welcome;

@@ -2,12 +2,16 @@
 
 use std::fmt::Write as _;
 
-use banister::ui::{Model, Msg, SMALLEST, Theme, view};
+use banister::ui::{
+    Model, Msg, SMALLEST, Theme,
+    theme::{Background, Colours},
+    view,
+};
 use ratatui::{Terminal, backend::TestBackend, buffer::Buffer, layout::Rect};
 
 use crate::fixtures::{SCENES, scene};
 
-const ALL: Theme = Theme { colour: true, unicode: true };
+const ALL: Theme = Theme { colours: Colours::Sixteen, background: Background::Unknown, unicode: true };
 
 /// What the model looks like at its size.
 pub fn draw(model: &Model, size: (u16, u16)) -> Buffer {
@@ -56,9 +60,13 @@ fn styles(buffer: &Buffer) -> String {
     out
 }
 
+/// Text and styles.
+pub fn styled(buffer: &Buffer) -> String {
+    format!("{}\n--- styles\n{}", text(buffer), styles(buffer))
+}
+
 fn shown(model: &Model, size: (u16, u16)) -> String {
-    let buffer = draw(model, size);
-    format!("{}\n--- styles\n{}", text(&buffer), styles(&buffer))
+    styled(&draw(model, size))
 }
 
 /// Snapshots live at the top of the repository.
@@ -84,7 +92,7 @@ fn every_scene_at_three_sizes() {
 
 #[test]
 fn without_colour_and_unicode_nothing_is_lost_but_looks() {
-    let none = Theme { colour: false, unicode: false };
+    let none = Theme { colours: Colours::None, unicode: false, ..ALL };
     settings().bind(|| {
         for name in ["connecting", "wizard-waiting", "confirm-irreversible"] {
             let model = scene(name, (80, 24), none);

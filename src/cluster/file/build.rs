@@ -11,7 +11,7 @@ use super::{
 use crate::cluster::{Cluster, Role, SshSettings};
 
 /// The keys at the top of the file.
-pub(super) const TOP: [&str; 13] = [
+pub(super) const TOP: [&str; 14] = [
     "cluster",
     "domain",
     "ssh",
@@ -23,6 +23,7 @@ pub(super) const TOP: [&str; 13] = [
     "set_hostname",
     "binaries",
     "packages",
+    "worker_batch",
     "certificates",
     "lang",
 ];
@@ -54,6 +55,7 @@ pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &
     let set_hostname = fields.checked(&mut reader, "set_hostname", check::boolean);
     let binaries = layout::binaries(&mut reader, &mut fields);
     let packages = fields.checked(&mut reader, "packages", check::packages);
+    let worker_batch = fields.checked(&mut reader, "worker_batch", check::worker_batch);
     let certificates_block = fields.take_block("certificates");
     let lifetime = layout::lifetime(&mut reader, certificates_block);
 
@@ -85,6 +87,7 @@ pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &
         firewall: firewall.map(|s| s.value).unwrap_or_default(),
         binaries,
         packages: packages.map(|s| s.value).unwrap_or_default(),
+        worker_batch: worker_batch.map(|s| s.value),
         set_hostname: set_hostname.is_none_or(|s| s.value),
         lifetime_days: lifetime.map(|s| s.value),
         lang: lang.map(|s| s.value),

@@ -234,6 +234,16 @@ pub(super) fn packages(text: &str) -> Checked<PackageChoice> {
     }
 }
 
+/// How many workers at a time.
+pub(super) fn worker_batch(text: &str) -> Checked<usize> {
+    match text.parse() {
+        Ok(n @ 1..=1000) => Ok(n),
+        _ => {
+            wrong("which is not a number of workers", "write a number from 1 on, or remove the line: a tenth at a time")
+        }
+    }
+}
+
 /// A login name.
 pub(super) fn login(text: &str) -> Checked<String> {
     if let Some((user, host)) = text.split_once('@') {

@@ -95,6 +95,7 @@ layout:
   kubernetes: { dir: /opt/k8s, issue_dir: /opt/pki, kubelet_unit_file: /lib/systemd/system/kubelet.service, api_port: 8443, nginx_conf: /etc/ng.conf, nginx_container: lb }
 firewall: open
 set_hostname: false
+worker_batch: 5
 binaries:
   tarball: ~/etcd-v3.4.23-linux-amd64.tar.gz
   sha256: 0123456789ABCDEF0123456789abcdef0123456789abcdef0123456789abcdef
@@ -118,6 +119,7 @@ certificates: { lifetime_days: 365 }
     assert_eq!(cluster.kube.admin_conf, Path::new("/opt/k8s/admin.conf"));
     assert_eq!((cluster.kube.api_port, cluster.kube.nginx_container.as_str()), (8443, "lb"));
     assert_eq!((cluster.firewall, cluster.set_hostname), (FirewallChoice::Open, false));
+    assert_eq!(cluster.worker_batch, Some(5));
     assert_eq!(cluster.lifetime_days, Some(365));
     let BinarySource::Tarball { path, sha256 } = cluster.binaries else { panic!("no tarball") };
     assert_eq!(path, Path::new("/home/ops/etcd-v3.4.23-linux-amd64.tar.gz"));
@@ -214,8 +216,8 @@ fn files_that_are_no_cluster_file_at_all() {
     insta::assert_snapshot!(errors(""), @"cluster.yaml: the file is empty; start from the sample in the README");
     insta::assert_snapshot!(errors("# nothing yet\n"), @"cluster.yaml: the file is empty; start from the sample in the README");
     insta::assert_snapshot!(errors("---\n~\n"), @"cluster.yaml: the file is empty; start from the sample in the README");
-    insta::assert_snapshot!(errors("- a\n- b\n"), @"cluster.yaml:1: the file must be a mapping, not a list; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, certificates, lang");
-    insta::assert_snapshot!(errors("just text\n"), @"cluster.yaml:1: the file must be a mapping, not a single value; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, certificates, lang");
+    insta::assert_snapshot!(errors("- a\n- b\n"), @"cluster.yaml:1: the file must be a mapping, not a list; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, worker_batch, certificates, lang");
+    insta::assert_snapshot!(errors("just text\n"), @"cluster.yaml:1: the file must be a mapping, not a single value; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, worker_batch, certificates, lang");
     insta::assert_snapshot!(errors("---\na: 1\n---\nb: 2\n"), @"cluster.yaml:3: a second document begins here; keep one cluster a file, without `---` in it");
     insta::assert_snapshot!(errors("cluster: prod\nmasters: []\njoin:\n"), @"
     cluster.yaml:2: `masters` has no hosts; list the masters the cluster has now, `- { name: …, address: … }` each
@@ -395,10 +397,11 @@ fn paths_and_ports_that_contradict_each_other() {
 
 #[test]
 fn choices_list_what_can_be_chosen() {
-    insta::assert_snapshot!(refusal("firewall: on\nbinaries: upstream\nset_hostname: never\n"), @"
+    insta::assert_snapshot!(refusal("firewall: on\nbinaries: upstream\nset_hostname: never\nworker_batch: 0\n"), @"
     cluster.yaml:9: `firewall` is `on`, which is not one of the choices; write `off` (firewall and SELinux off), `open` (both stay, ports are opened) or `keep` (neither is touched)
     cluster.yaml:10: `binaries` is neither `original` nor a tarball; write `original` (what the cluster runs) or `{ tarball: PATH, sha256: HEX }`
     cluster.yaml:11: `set_hostname` is `never`, which is neither yes nor no; write `true` or `false`
+    cluster.yaml:12: `worker_batch` is `0`, which is not a number of workers; write a number from 1 on, or remove the line: a tenth at a time
     ");
     insta::assert_snapshot!(refusal("binaries: { sha256: 00 }\ncertificates: { lifetime_days: 0 }\n"), @"
     cluster.yaml:9: `binaries.tarball` is missing; name the release tarball on this machine, or write `binaries: original`

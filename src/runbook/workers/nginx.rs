@@ -53,7 +53,7 @@ impl Proxies {
         let done = all - todo.len();
         let mut acts: Vec<Box<dyn Act>> = Vec::new();
         let mut next = 0;
-        for size in sizes(todo.len(), all) {
+        for size in sizes(todo.len(), self.cx.cluster.worker_batch.unwrap_or(all.div_ceil(10))) {
             let workers = todo[next..next + size].iter().map(|s| Proxy {
                 host: s.node.name.clone(),
                 before: s.before.clone(),
@@ -104,11 +104,11 @@ fn cannot(node: &Node, error: &ActError) -> Finding {
     }
 }
 
-/// One first, then a tenth of all workers at a time.
-fn sizes(todo: usize, all: usize) -> Vec<usize> {
+/// One first, then so many at a time.
+fn sizes(todo: usize, batch: usize) -> Vec<usize> {
     let (mut left, mut sizes) = (todo, Vec::new());
     while left > 0 {
-        let size = if sizes.is_empty() { 1 } else { all.div_ceil(10).min(left) };
+        let size = if sizes.is_empty() { 1 } else { batch.clamp(1, left) };
         sizes.push(size);
         left -= size;
     }
@@ -243,10 +243,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_worker_goes_first_and_a_tenth_of_all_at_a_time_after_it() {
-        assert_eq!(sizes(2, 2), [1, 1]);
-        assert_eq!(sizes(25, 25), [1, 3, 3, 3, 3, 3, 3, 3, 3]);
-        assert_eq!(sizes(5, 100), [1, 4], "a second run goes on, the first one again alone");
+    fn one_worker_goes_first_and_so_many_at_a_time_after_it() {
+        assert_eq!(sizes(2, 1), [1, 1]);
+        assert_eq!(sizes(25, 3), [1, 3, 3, 3, 3, 3, 3, 3, 3]);
+        assert_eq!(sizes(5, 10), [1, 4], "a second run goes on, the first one again alone");
         assert!(sizes(0, 9).is_empty());
     }
 }

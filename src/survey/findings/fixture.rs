@@ -47,6 +47,7 @@ pub fn cluster() -> Cluster {
         firewall: FirewallChoice::default(),
         binaries: BinarySource::default(),
         packages: PackageChoice::default(),
+        worker_batch: None,
         set_hostname: true,
         lifetime_days: None,
         lang: None,

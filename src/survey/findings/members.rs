@@ -269,7 +269,7 @@ fn without_learners(view: &View<'_>, etcd: &Membership, out: &mut Vec<Finding>) 
 fn even(view: &View<'_>, out: &mut Vec<Finding>) {
     let total = view.cluster.all_masters().count();
     if total > 0 && total.is_multiple_of(2) {
-        out.push(info(
+        out.push(warn(
             None,
             format!("{total} voters in the end, an even number"),
             format!(

@@ -5,8 +5,7 @@ use ratatui::text::Line;
 use super::Dialog;
 use crate::ui::{
     draw::{labelled, line, span},
-    keys::{self, Binding},
-    model::Model,
+    keys::{self, Action, Binding, Context},
     text,
     theme::Tone,
 };
@@ -26,12 +25,11 @@ const SIGNS: &[(&str, &str)] = &[
     ("≠", "in a cell of the masters: most others have something else"),
 ];
 
-/// The keys of the screen below, whatever it is.
-pub fn dialog(model: &Model, width: usize) -> Dialog {
-    let below = keys::below_help(model);
+/// The keys of the screen below, whatever it is; dim, what makes no sense there now.
+pub fn dialog(below: Context, available: impl Fn(Action) -> bool, width: usize) -> Dialog {
     let mut body = Vec::new();
     for binding in keys::TABLE.iter().filter(|b| b.contexts.contains(&below)) {
-        let tone = if keys::available(model, binding.action) { Tone::Plain } else { Tone::Dim };
+        let tone = if available(binding.action) { Tone::Plain } else { Tone::Dim };
         body.extend(labelled_key(binding, width, tone));
     }
     body.push(Line::default());

@@ -17,9 +17,10 @@ mod leave;
 mod palette;
 
 pub use frame::Dialog;
+pub use help::dialog as help;
 
 use super::{
-    keys::{Context, context},
+    keys::{Context, available, below_help, context},
     model::{Ask, Model},
 };
 use ratatui::layout::Rect;
@@ -40,7 +41,7 @@ pub fn top(model: &Model, width: usize) -> Option<Dialog> {
             Ask::Secret { prompt, typed, .. } => Some(ask::secret(prompt, typed, width)),
         },
         Context::Palette => model.palette.as_ref().map(|p| palette::dialog(model, p, width)),
-        Context::Help => Some(help::dialog(model, width)),
+        Context::Help => Some(help(below_help(model), |action| available(model, action), width)),
         Context::Undo => model.failure.as_ref().map(|f| confirm::undo(model, f, width)),
         Context::Confirm | Context::ConfirmTyped => model.asking.as_ref().map(|a| confirm::dialog(model, a, width)),
         _ => None,

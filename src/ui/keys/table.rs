@@ -8,11 +8,21 @@ use crate::ui::model::{Panel, Section};
 use Context as C;
 
 const SCREENS: &[Context] = &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished];
-const PAGES: &[Context] =
-    &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::ConfirmTyped, C::Undo, C::Help];
+const PAGES: &[Context] = &[
+    C::Welcome,
+    C::Connecting,
+    C::Survey,
+    C::Wizard,
+    C::Failed,
+    C::Finished,
+    C::Confirm,
+    C::ConfirmTyped,
+    C::Undo,
+    C::Help,
+];
 const TYPED: &[Context] = &[C::ConfirmTyped, C::Secret, C::QuitHard, C::Prompt, C::Palette];
 const PRESSED: &[Context] =
-    &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::Help];
+    &[C::Welcome, C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::Help];
 
 const fn bind(
     keys: &'static [Key],
@@ -64,6 +74,21 @@ pub const TABLE: &[Binding] = &[
         "look around first",
         "Put the question aside and look around; the step waits",
     ),
+    bind(
+        &[key(KeyCode::Enter)],
+        Action::Open,
+        &[C::Welcome],
+        "open",
+        "Open what is selected: looks at the cluster first, changes nothing by itself",
+    ),
+    bind(
+        &[ch('u')],
+        Action::TakeBack,
+        &[C::Welcome],
+        "take back",
+        "Open the last growth of what is selected to take it back, step by step; asks before each",
+    ),
+    bind(&[ch('r')], Action::LookAgain, &[C::Welcome], "look again", "Look for cluster files again"),
     bind(&[ch('a')], Action::Answer, &[C::Wizard], "answer", "Open the question again"),
     bind(&[ch('n')], Action::Refuse, &[C::Wizard], "no, stop here", "Answer the question with no: stop the run here"),
     bind(&[ch('r')], Action::Retry, &[C::Failed], "retry", "Look at the cluster again and go on from what is seen"),
@@ -187,7 +212,7 @@ pub const TABLE: &[Binding] = &[
     bind(
         &[ch('?')],
         Action::Help,
-        &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo],
+        &[C::Welcome, C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo],
         "help",
         "The keys that hold here",
     ),
@@ -195,7 +220,7 @@ pub const TABLE: &[Binding] = &[
     bind(
         &[ch('q'), ctrl('c')],
         Action::Quit,
-        &[C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::HostKey],
+        &[C::Welcome, C::Connecting, C::Survey, C::Wizard, C::Failed, C::Finished, C::Confirm, C::Undo, C::HostKey],
         "leave",
         "Leave; asks while something runs or waits",
     ),

@@ -12,7 +12,7 @@ use crate::{
     remote::clean,
     ui::{
         draw::{row, span},
-        keys,
+        keys::{self, Binding},
         model::{Model, Phase, Prompt, PromptKind, STALE},
         text,
         theme::{Tone, style},
@@ -215,10 +215,15 @@ pub fn meter(progress: Option<&ActProgress>, running: std::time::Duration, width
         Some(ActProgress::Bytes { done, total: Some(total) }) => {
             let bar = text::bar(*done, *total, columns);
             let percent = text::percent(*done, *total);
-            format!("  {bar} {percent} %  {} of {}{} ", text::bytes(*done), text::bytes(*total), rate(*done, running))
+            format!(
+                "  {bar} {percent} %  {} of {}{} ",
+                text::bytes(*done),
+                text::bytes(*total),
+                text::rate(*done, running)
+            )
         }
         Some(ActProgress::Bytes { done, total: None }) => {
-            format!("  {}{} ", text::bytes(*done), rate(*done, running))
+            format!("  {}{} ", text::bytes(*done), text::rate(*done, running))
         }
         Some(ActProgress::Waiting { seconds, deadline, .. }) => {
             format!("  {} {seconds} of {deadline} s ", text::bar(*seconds, *deadline, columns))
@@ -228,22 +233,15 @@ pub fn meter(progress: Option<&ActProgress>, running: std::time::Duration, width
     vec![span(words, Tone::Active)]
 }
 
-fn rate(done: u64, running: std::time::Duration) -> String {
-    let millis = running.as_millis();
-    if millis < 500 {
-        return String::new();
-    }
-    let per_second = u128::from(done) * 1000 / millis;
-    format!("  {}/s", text::bytes(u64::try_from(per_second).unwrap_or(u64::MAX)))
-}
-
 /// The keys that hold now, as many as fit; help and leaving always do.
 pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
-    let context = model.context();
-    let shown: Vec<(String, &str)> = keys::bindings(model, context)
-        .filter(|b| !b.short.is_empty())
-        .filter_map(|b| Some((b.keys.first()?.name(), b.short)))
-        .collect();
+    keys_row(keys::bindings(model, model.context()), area, buf);
+}
+
+/// The keys of these lines of the table, as many as fit; help and leaving always do.
+pub fn keys_row(bindings: impl Iterator<Item = &'static Binding>, area: Rect, buf: &mut Buffer) {
+    let shown: Vec<(String, &str)> =
+        bindings.filter(|b| !b.short.is_empty()).filter_map(|b| Some((b.keys.first()?.name(), b.short))).collect();
     let is_last = |short: &str| matches!(short, "help" | "leave");
     let (last, first): (Vec<_>, Vec<_>) = shown.into_iter().partition(|(_, short)| is_last(short));
     let size = |(key, short): &(String, &str)| text::width(key) + text::width(short) + 3;

@@ -115,6 +115,10 @@ fn state(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
         StepState::Failed(why) => format!("failed: {why}"),
         StepState::Waiting => "not looked at yet".to_owned(),
         StepState::Done(took) => format!("done in {}", text::duration(*took)),
+        StepState::Running => {
+            let about = view.map(|v| format!(" of about {}", text::duration(v.expected))).unwrap_or_default();
+            format!("{}{about}", steps::state_words(model, row))
+        }
         _ => steps::state_words(model, row),
     };
     lines.extend(labelled("state", LABEL, &seen, width, tone));

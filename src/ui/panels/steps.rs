@@ -25,6 +25,9 @@ use crate::{
     },
 };
 
+/// Rows from which on there is place for lines across.
+const ROOMY: u16 = 12;
+
 /// Widest title a step may have.
 const TITLE: usize = 34;
 
@@ -34,7 +37,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let done = model.steps.iter().filter(|r| is_done(&r.state)).count();
     let right = span(format!("{done} of {} done", model.steps.len()), Tone::Dim);
     let inner = titled(vec![title("Steps", focused)], vec![right], focused, area, buf);
-    let (rows, selected) = rows(model, usize::from(inner.width));
+    let (rows, selected) = rows(model, usize::from(inner.width), inner.height >= ROOMY);
     let height = usize::from(inner.height);
     let from = selected.saturating_sub(height / 2).min(rows.len().saturating_sub(height));
     for (y, (i, l)) in (inner.top()..inner.bottom()).zip(rows.iter().enumerate().skip(from)) {
@@ -45,13 +48,19 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// Chapter headings and steps, and which row is selected.
-fn rows(model: &Model, width: usize) -> (Vec<Line<'static>>, usize) {
+/// Chapter headings and steps, with a line across where there is no way back from and `room` to draw it; and which row is
+/// selected.
+fn rows(model: &Model, width: usize, room: bool) -> (Vec<Line<'static>>, usize) {
     let (mut rows, mut selected, mut chapter) = (Vec::new(), 0, None);
     for (i, step) in model.steps.iter().enumerate() {
         if chapter != Some(step.info.chapter) {
             chapter = Some(step.info.chapter);
             rows.push(line(format!(" {} {}", step.info.chapter.number(), step.info.chapter.word()), Tone::Heading));
+        }
+        let to_come = |s: &StepRow| risk(s) == Risk::Irreversible && !is_done(&s.state);
+        let first = i == 0 || model.steps.get(i - 1).is_none_or(|before| !to_come(before));
+        if room && first && to_come(step) {
+            rows.push(no_return(width));
         }
         if i == model.selected {
             selected = rows.len();
@@ -61,9 +70,21 @@ fn rows(model: &Model, width: usize) -> (Vec<Line<'static>>, usize) {
     (rows, selected)
 }
 
+/// The risk of a step as far as it is known.
+fn risk(step: &StepRow) -> Risk {
+    step.plan.as_ref().map_or(step.info.risk, |p| p.view.risk)
+}
+
+/// ` ──◆ no way back from here ─────`
+fn no_return(width: usize) -> Line<'static> {
+    let words = " ──◆ no way back from here ";
+    let rest = width.saturating_sub(text::width(words) + 1);
+    line(format!("{words}{}", "─".repeat(rest)), Tone::Bad)
+}
+
 fn row(model: &Model, step: &StepRow, width: usize) -> Line<'static> {
     let (sign, tone) = sign(&step.state);
-    let risk = step.plan.as_ref().map_or(step.info.risk, |p| p.view.risk);
+    let risk = risk(step);
     let quiet = matches!(step.state, StepState::AlreadyDone(_));
     let name = if step.info.id.host.is_some() && width < 60 { TITLE } else { TITLE + 6 };
     let mut spans: Vec<Span<'static>> = vec![

@@ -4,6 +4,7 @@ pub mod connecting;
 pub mod failed;
 pub mod finished;
 pub mod survey;
+pub mod welcome;
 pub mod wizard;
 
 /// The area of a page inside the body.

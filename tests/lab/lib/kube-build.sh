@@ -41,6 +41,13 @@ build_kube() {
     cd "$tmp/source" || exit
     private_apt bookworm apt-get source kubernetes >"$tmp/log" 2>&1 || { tail "$tmp/log" >&2; die "apt-get source kubernetes failed"; }
     mv kubernetes-*/ "$tree"
+    # The vendored reflect2 walks maps as Go did before 1.18: with this Go it breaks memory whenever JSON is written, and
+    # the apiserver dies of it sooner or later.
+    private_apt bookworm apt-get download golang-github-modern-go-reflect2-dev >"$tmp/log" 2>&1 ||
+      { tail "$tmp/log" >&2; die "apt-get download golang-github-modern-go-reflect2-dev failed"; }
+    dpkg-deb -x golang-github-modern-go-reflect2-dev_*.deb reflect2
+    rm "$tree"/vendor/github.com/modern-go/reflect2/*.{go,s}
+    cp reflect2/usr/share/gocode/src/github.com/modern-go/reflect2/*.{go,s} "$tree/vendor/github.com/modern-go/reflect2/"
     cat >"$tmp/version" <<TEXT
 KUBE_GIT_COMMIT=faecb196815e248d3ecfb03c680a4507229c2a56
 KUBE_GIT_TREE_STATE=clean

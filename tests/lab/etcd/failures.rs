@@ -3,7 +3,7 @@
 
 use std::{fs, path::PathBuf, time::Duration};
 
-use super::{
+use crate::{
     banister::{Desk, GROW, Ran},
     hosts::{Lab, say, wait_for},
     proofs::{Processes, assert_grown, assert_nothing_left, differences, listing},
