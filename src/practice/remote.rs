@@ -10,6 +10,7 @@ use super::{
     etcd::tools,
     host::Power,
     ops::{self, Done},
+    tap::{Reply, Tap},
     world::{Shared, World},
 };
 use crate::{
@@ -32,6 +33,17 @@ impl Practice {
     /// Around a world that was built.
     pub(super) fn new(cluster: Cluster, world: World) -> Self {
         Self { cluster: Arc::new(cluster), shared: Shared::new(world) }
+    }
+
+    /// A practice cluster of its own in the state that `world` is in, whose time goes on from `now`.
+    pub fn of(cluster: Arc<Cluster>, mut world: World, now: Duration) -> Self {
+        world.wake(now);
+        Self { cluster, shared: Shared::new(world) }
+    }
+
+    /// Who is told of every change from now on.
+    pub fn set_tap(&self, tap: Option<Arc<dyn Tap>>) {
+        self.shared.set_tap(tap);
     }
 
     /// Looks at the world, or changes it by hand.
@@ -103,6 +115,22 @@ impl Practice {
                 ops::run(&mut self.shared.lock(), host, op, &[])
             }
         })
+    }
+
+    /// Does it, with whoever listens to changes told; the lock on the cluster is none.
+    async fn tapped(&self, host: &HostName, op: &Op, io: &mut Io) -> Result<Done, RemoteError> {
+        if op.read_only() || matches!(op, Op::Lock(_)) {
+            return self.done(host, op, io).await;
+        }
+        let what = op.summary();
+        self.shared.before(host, &what).await;
+        // It may have struck meanwhile.
+        self.door(host, op, io.deadline.unwrap_or_else(|| op.deadline())).await?;
+        let done = self.done(host, op, io).await?;
+        match self.shared.after(host, &what).await {
+            Reply::Given => Ok(done),
+            Reply::Lost => Err(RemoteError::Lost { host: host.clone(), what }),
+        }
     }
 
     /// Writes journal lines as they come, until nobody reads them.
@@ -223,7 +251,7 @@ impl Remote for Practice {
             self.shared.clock().sleep(slow).await;
             self.door(host, op, deadline).await?;
             let breaks = self.breaks(host);
-            let done = self.done(host, op, &mut io).await?;
+            let done = self.tapped(host, op, &mut io).await?;
             // The host may have frozen or gone meanwhile, and then nobody hears of it.
             self.door(host, op, deadline).await?;
             if breaks { Err(RemoteError::Lost { host: host.clone(), what: op.summary() }) } else { Ok(done) }

@@ -94,18 +94,32 @@ impl ContainerOp {
     /// One line for the log: what it does and to what. Never content.
     pub fn summary(&self) -> String {
         match self {
-            Self::Apiservers => "which apiserver processes run".into(),
-            Self::Look { container, file } => format!("look at container {container} and its {}", file.display()),
+            Self::Apiservers => trs!("which apiserver processes run").into(),
+            Self::Look { container, file } => {
+                tr!("look at container {container} and its {file}", container = container, file = file.display())
+            }
             Self::NginxTest { container, file, .. } => {
-                format!("nginx -t on the new {} in an image like {container}'s", file.display())
+                tr!(
+                    "nginx -t on the new {file} in an image like {container}'s",
+                    file = file.display(),
+                    container = container
+                )
             }
             Self::Restart { container } => format!("docker restart {container}"),
-            Self::Log { container, lines } => format!("last {lines} lines of container {container}"),
-            Self::Follow { components, .. } => format!("follow the containers of {}", components.join(", ")),
-            Self::Park { manifest, back: false } => {
-                format!("rename {} to {}, which kubelet ignores", manifest.display(), parked(manifest).display())
+            Self::Log { container, lines } => {
+                tr!("last {lines} lines of container {container}", lines = lines, container = container)
             }
-            Self::Park { manifest, back: true } => format!("rename {} back", manifest.display()),
+            Self::Follow { components, .. } => {
+                tr!("follow the containers of {components}", components = components.join(", "))
+            }
+            Self::Park { manifest, back: false } => {
+                tr!(
+                    "rename {manifest} to {parked}, which kubelet ignores",
+                    manifest = manifest.display(),
+                    parked = parked(manifest).display()
+                )
+            }
+            Self::Park { manifest, back: true } => tr!("rename {manifest} back", manifest = manifest.display()),
         }
     }
 

@@ -74,7 +74,8 @@ async fn look_at_etcd(
     deadline: Duration,
     progress: &UnboundedSender<SurveyProgress>,
 ) -> Result<Membership, String> {
-    let silence = || format!("no answer within {} s; look at etcd's log on the originals", deadline.as_secs());
+    let silence =
+        || tr!("no answer within {deadline} s; look at etcd's log on the originals", deadline = deadline.as_secs());
     let answer = tokio::time::timeout(deadline, etcd.look()).await.unwrap_or_else(|_| Err(silence()));
     let _ = progress.send(SurveyProgress::Etcd(answer.as_ref().map(|_| ()).map_err(Clone::clone)));
     answer
@@ -166,7 +167,7 @@ impl Look<'_> {
     }
 
     async fn host(&self) -> Result<HostSeen, RemoteError> {
-        self.asking("the host itself");
+        self.asking(trs!("the host itself"));
         let facts = self.facts().await?;
         let etcd = match self.node.role {
             Role::Worker => None,
@@ -192,7 +193,11 @@ impl Look<'_> {
         Ok(match out.status {
             0 => Answer::There(out.stdout),
             NOT_THERE => Answer::Absent,
-            status => Answer::Refused(format!("status {status}: {}", crate::remote::clean::tail(&out.stderr, 3))),
+            status => Answer::Refused(tr!(
+                "status {status}: {stderr}",
+                status = status,
+                stderr = crate::remote::clean::tail(&out.stderr, 3)
+            )),
         })
     }
 
@@ -205,7 +210,7 @@ impl Look<'_> {
     }
 
     async fn etcd(&self, facts: &Facts) -> Result<EtcdOnHost, RemoteError> {
-        self.asking("etcd's unit, configuration and certificates");
+        self.asking(trs!("etcd's unit, configuration and certificates"));
         let layout = &self.cluster.etcd;
         let (version, unit, config, unit_text, files, ca) = tokio::try_join!(
             self.text(Op::EtcdVersion { bin: layout.bin.clone() }),

@@ -13,6 +13,7 @@ use super::{
     message::{ConnectState, Now, Secret},
     steps::StepRow,
     theme::Theme,
+    training::Training,
     xray::Matrix,
 };
 use crate::{
@@ -164,12 +165,12 @@ impl Section {
     pub const ALL: [Self; 4] = [Self::About, Self::Commands, Self::Changes, Self::Undo];
 
     /// Its word in the tab row.
-    pub const fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
-            Self::About => "about",
-            Self::Commands => "commands",
-            Self::Changes => "changes",
-            Self::Undo => "undo",
+            Self::About => trs!("about"),
+            Self::Commands => trs!("commands"),
+            Self::Changes => trs!("changes"),
+            Self::Undo => trs!("undo"),
         }
     }
 }
@@ -295,11 +296,12 @@ pub(super) struct Asking {
     pub section: Section,
 }
 
-/// A question of the login.
+/// A question of the login, or of the lock on the cluster.
 #[derive(Debug, Clone)]
 pub(super) enum Ask {
     HostKey { id: u64, host: HostName, address: String, key_type: String, fingerprint: String },
-    Secret { id: u64, prompt: String, typed: Secret },
+    TakeOver { id: u64, lock: crate::remote::lock::Lock },
+    Secret { id: u64, prompt: String, second: bool, typed: Secret },
 }
 
 /// The question before leaving.
@@ -389,6 +391,8 @@ pub struct Model {
     /// Since when the question on top has been there undisturbed.
     pub(super) quiet_since: Duration,
     pub(super) said: Option<(String, Duration)>,
+    /// What is trained, if anything.
+    pub(super) training: Training,
 }
 
 impl Model {
@@ -439,6 +443,7 @@ impl Model {
             stopping: false,
             quiet_since: setup.now.at,
             said: None,
+            training: Training::default(),
         }
     }
 
@@ -457,7 +462,9 @@ impl Model {
 
     /// One line for the shell after the terminal was given back: how it ended.
     pub fn farewell(&self) -> Option<String> {
-        super::screens::finished::farewell(self)
+        let lines = [super::training::farewell(self), super::screens::finished::farewell(self)];
+        let said: Vec<String> = lines.into_iter().flatten().collect();
+        (!said.is_empty()).then(|| said.join("\n"))
     }
 
     /// Which keys hold now.

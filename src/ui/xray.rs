@@ -191,7 +191,7 @@ fn kubernetes(seen: &[Option<&HostSeen>]) -> Vec<Row> {
             })
         })
     }));
-    rows.push(row("manifests", seen, |s| Some(text::count(s.kube.as_ref()?.manifests.len(), "file"))));
+    rows.push(row("manifests", seen, |s| Some(tr!("{n} file" | "{n} files" % s.kube.as_ref()?.manifests.len()))));
     rows.extend(manifest_files(seen));
     rows.extend(COMPONENTS.iter().filter_map(|(component, _)| twice(component, seen)));
     rows
@@ -221,7 +221,7 @@ fn twice(component: &str, seen: &[Option<&HostSeen>]) -> Option<Row> {
     counts.iter().flatten().any(|n| *n > 1).then(|| {
         let words = words("manifest-twice");
         let cell = |n: Option<usize>| Cell {
-            text: n.map_or_else(|| "-".to_owned(), |n| text::count(n, "file")),
+            text: n.map_or_else(|| "-".to_owned(), |n| tr!("{n} file" | "{n} files" % n)),
             differs: n.is_some_and(|n| n > 1),
         };
         let label = format!("{} {}", words.label, component.trim_start_matches("kube-"));
@@ -241,7 +241,7 @@ fn installed(seen: &HostSeen) -> Option<&crate::survey::EtcdOnHost> {
 fn fingerprint(cert: &CertOnDisk, of: impl Fn(&crate::pki::CertInfo) -> &String) -> String {
     match &cert.cert {
         Ok(info) => of(info).chars().take(DIGITS).collect(),
-        Err(_) => "unreadable".to_owned(),
+        Err(_) => trs!("unreadable").to_owned(),
     }
 }
 
@@ -249,7 +249,8 @@ fn signed(seen: &HostSeen) -> Option<String> {
     let etcd = installed(seen)?;
     let not: Vec<String> =
         etcd.certs.iter().filter(|(_, c)| c.issued_by_ca == Some(false)).map(|(pair, _)| pair.to_string()).collect();
-    (!etcd.certs.is_empty()).then(|| if not.is_empty() { "all".to_owned() } else { format!("not {}", not.join(", ")) })
+    (!etcd.certs.is_empty())
+        .then(|| if not.is_empty() { trs!("all").to_owned() } else { tr!("not {not}", not = not.join(", ")) })
 }
 
 fn words(key: &str) -> Words {

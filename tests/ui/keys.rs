@@ -19,6 +19,10 @@ const SIZE: (u16, u16) = (80, 24);
 
 /// A model in which the keys of a context hold, and in which each of them has something to do.
 fn model(context: Context, action: Action) -> Model {
+    if let Some(mut model) = crate::training::at(context, action) {
+        feed(&mut model, [Msg::Tick(now(70_000))]);
+        return model;
+    }
     let name = match (context, action) {
         (Context::Welcome, _) => unreachable!("a model of its own: welcome.rs"),
         (Context::Connecting, _) => "connecting-failed",
@@ -38,11 +42,13 @@ fn model(context: Context, action: Action) -> Model {
         (Context::ConfirmTyped, _) => "confirm-irreversible",
         (Context::Undo, _) => "failed-undo",
         (Context::HostKey, _) => "connecting-host-key",
+        (Context::TakeOver, _) => "take-over",
         (Context::Secret, _) => "connecting-secret",
         (Context::Quit, _) => "quit-running",
         (Context::QuitHard, _) => "quit-stopping",
         (Context::Help, _) => "help",
         (Context::Palette, _) => "live-palette",
+        (Context::Predict | Context::Drill | Context::File | Context::Line, _) => unreachable!("see training"),
     };
     let mut model = scene(name, SIZE, Theme::default());
     let m = &mut model;
@@ -113,6 +119,8 @@ fn expected(context: Context, action: Action) -> Vec<Effect> {
         }
         (Action::Refuse, _) => stop(),
         (Action::No, Context::HostKey) => vec![Effect::AcceptHostKey { id: 1, yes: false }],
+        (Action::Yes, Context::TakeOver) => vec![Effect::TakeOver { id: 3, yes: true }],
+        (Action::No, Context::TakeOver) => vec![Effect::TakeOver { id: 3, yes: false }],
         (Action::No, Context::Secret) => vec![Effect::Secret { id: 2, secret: None }],
         (Action::Retry, _) => vec![Effect::Choose(Choice::Retry)],
         (Action::Stop, _) => vec![Effect::Choose(Choice::Stop)],
@@ -120,7 +128,9 @@ fn expected(context: Context, action: Action) -> Vec<Effect> {
         (Action::Start, _) => vec![Effect::Start],
         (Action::LookAgain, _) => vec![Effect::LookAgain],
         (Action::Submit, Context::QuitHard)
-        | (Action::Quit, Context::Connecting | Context::Survey | Context::Finished) => vec![Effect::Quit],
+        | (Action::Quit, Context::Connecting | Context::Survey | Context::Finished | Context::Drill | Context::File) => {
+            vec![Effect::Quit]
+        }
         (Action::Quit, Context::HostKey) => vec![Effect::AcceptHostKey { id: 1, yes: false }, Effect::Quit],
         (Action::Quit, Context::Secret) => vec![Effect::Secret { id: 2, secret: None }, Effect::Quit],
         _ => Vec::new(),
@@ -148,6 +158,9 @@ fn every_key_of_the_table_does_something_in_every_context_it_holds_in() {
                             matches!(effects.as_slice(), [Effect::Copy(c)] if c.contains("systemctl enable --now etcd")),
                             "{label}: {effects:?}"
                         );
+                    }
+                    (Action::Submit, Context::Line) | (Action::DropLine, _) => {
+                        assert!(matches!(effects.as_slice(), [Effect::Drill(_)]), "{label}: {effects:?}");
                     }
                     (Action::Submit, Context::Secret) => {
                         assert!(matches!(effects.as_slice(), [Effect::Secret { id: 2, secret: Some(_) }]), "{label}");
@@ -303,8 +316,8 @@ fn a_filter_holds_lines_back_as_it_is_typed_and_esc_takes_it_back() {
     let mut model = scene("live-journal", SIZE, Theme::default());
     let hosts = |m: &Model| {
         let shown = text(&draw(m, SIZE));
-        // Lines of the journals begin with their time; the step list has hosts in it too.
-        let lines = || shown.lines().filter(|l| l.starts_with(" 03:"));
+        // A line of a journal begins with its time; a step's title may name a host too.
+        let lines = || shown.lines().filter(|l| l.trim_start().starts_with("03:15:"));
         ["master01", "master02"].map(|h| lines().filter(|l| l.contains(&format!(" {h} "))).count())
     };
     feed(&mut model, "Fhost:master02".chars().map(typed));

@@ -62,7 +62,7 @@ pub enum Phase {
 }
 
 /// A static pod's process.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Process {
     /// Where.
     pub host: HostName,
@@ -89,7 +89,7 @@ pub struct Process {
 }
 
 /// What an apiserver has read of its files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     /// Its port.
     pub port: u16,
@@ -121,7 +121,7 @@ pub struct Loaded {
     trust: RefCell<Vec<Trust>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Trust {
     served: Bytes,
     ca: Option<Vec<u8>>,
@@ -130,6 +130,11 @@ struct Trust {
 }
 
 impl Process {
+    /// A copy's connections are its own.
+    pub(super) fn wake(&mut self) {
+        self.alive = self.alive.as_ref().map(|_| watch::channel(()).0);
+    }
+
     /// One that is about to be made.
     pub fn new(host: &HostName, pod: &str, manifest: Value, args: Vec<String>, phase: Phase) -> Self {
         Self {

@@ -51,6 +51,7 @@ pub fn cluster() -> Cluster {
         set_hostname: true,
         lifetime_days: None,
         lang: None,
+        two_key: false,
         notices: Vec::new(),
     }
 }

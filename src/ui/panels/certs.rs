@@ -52,7 +52,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if model.masters_shown().hosts.is_empty() {
-        return vec![line(" not looked at yet", Tone::Dim)];
+        return vec![line(trs!(" not looked at yet"), Tone::Dim)];
     }
     for node in model.cluster.all_masters() {
         let Some((host, at)) = model.masters_shown().host(&node.name) else { continue };
@@ -160,18 +160,18 @@ fn fact(words: impl Into<String>, bad: Bad) -> Fact {
 
 fn expiry(model: &Model, info: &CertInfo) -> Fact {
     match info.days_left(model.now.epoch) {
-        days if days < 0 => fact(format!("EXPIRED {} days ago", -days), Bad::Yes),
-        days if info.not_before > model.now.epoch => fact(format!("NOT YET VALID, {days} days"), Bad::Yes),
-        days if days < SOON => fact(format!("expires in {days} days"), Bad::Look),
-        days => fact(format!("{days} days left"), Bad::No),
+        days if days < 0 => fact(tr!("EXPIRED {days} days ago", days = -days), Bad::Yes),
+        days if info.not_before > model.now.epoch => fact(tr!("NOT YET VALID, {days} days", days = days), Bad::Yes),
+        days if days < SOON => fact(tr!("expires in {days} days", days = days), Bad::Look),
+        days => fact(tr!("{days} days left", days = days), Bad::No),
     }
 }
 
 fn key(disk: &CertOnDisk) -> Fact {
     match disk.key_matches {
-        Some(true) => fact("key fits", Bad::No),
-        Some(false) => fact("KEY OF ANOTHER CERTIFICATE", Bad::Yes),
-        None => fact("key not seen", Bad::Look),
+        Some(true) => fact(trs!("key fits"), Bad::No),
+        Some(false) => fact(trs!("KEY OF ANOTHER CERTIFICATE"), Bad::Yes),
+        None => fact(trs!("key not seen"), Bad::Look),
     }
 }
 
@@ -193,14 +193,14 @@ fn common_name(subject: &str) -> String {
 fn served(port: &PortSeen, disk: &CertInfo) -> Fact {
     let number = port.number;
     match &port.served {
-        Err(_) => fact(format!("{number} does not answer"), Bad::Look),
+        Err(_) => fact(tr!("{number} does not answer", number = number), Bad::Look),
         Ok(ServedCert { cert, .. }) if cert.fingerprint != disk.fingerprint => {
-            fact(format!("{number} SERVES ANOTHER ONE"), Bad::Yes)
+            fact(tr!("{number} SERVES ANOTHER ONE", number = number), Bad::Yes)
         }
         Ok(ServedCert { trouble, .. }) if !trouble.is_empty() => {
-            fact(format!("{number} serves it, with trouble"), Bad::Look)
+            fact(tr!("{number} serves it, with trouble", number = number), Bad::Look)
         }
-        Ok(_) => fact(format!("{number} serves it"), Bad::No),
+        Ok(_) => fact(tr!("{number} serves it", number = number), Bad::No),
     }
 }
 
@@ -253,10 +253,10 @@ impl Names {
 
     fn lines(&self, width: usize) -> Vec<Line<'static>> {
         let groups = [
-            ("     kept", &self.kept, Tone::Plain),
-            ("   + added", &self.added, Tone::Good),
-            ("   - missing", &self.missing, Tone::Bad),
-            ("   ! unexpected", &self.unexpected, Tone::Warn),
+            (trs!("     kept"), &self.kept, Tone::Plain),
+            (trs!("   + added"), &self.added, Tone::Good),
+            (trs!("   - missing"), &self.missing, Tone::Bad),
+            (trs!("   ! unexpected"), &self.unexpected, Tone::Warn),
         ];
         let list = |names: &[San]| names.iter().map(|s| clean::line(&s.to_string())).collect::<Vec<_>>().join("  ");
         let full = groups.into_iter().filter(|(_, names, _)| !names.is_empty());

@@ -39,7 +39,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let last = model.etcd_shown().last.as_ref();
     let mut right = super::aged(model, last.map(|(_, at)| *at), STALE);
     if let Some((membership, _)) = last {
-        right.insert(0, span(format!("asked {}, ", membership.asked), Tone::Dim));
+        right.insert(0, span(tr!("asked {asked}, ", asked = membership.asked), Tone::Dim));
     }
     let inner = titled(vec![title("etcd", focused)], right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.etcd, inner, buf);
@@ -50,11 +50,11 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let etcd = model.etcd_shown();
     if let Some(why) = &etcd.error {
-        lines.extend(labelled(" ! not asked: ", 14, why, width, Tone::Bad));
+        lines.extend(labelled(trs!(" ! not asked: "), 14, why, width, Tone::Bad));
     }
     let Some((membership, _)) = &etcd.last else {
         if lines.is_empty() {
-            lines.push(line(" not looked at yet", Tone::Dim));
+            lines.push(line(trs!(" not looked at yet"), Tone::Dim));
         }
         return lines;
     };
@@ -73,7 +73,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
             .iter()
             .find(|m| m.id == alarm.member)
             .map_or_else(|| format!("{:x}", alarm.member), name);
-        lines.push(line(format!(" ! ALARM {} on {who}", clean::line(&alarm.kind)), Tone::Alarm));
+        lines.push(line(tr!(" ! ALARM {kind} on {who}", kind = clean::line(&alarm.kind), who = who), Tone::Alarm));
     }
     for m in &membership.members {
         if let Some(why) = trouble(m) {
@@ -97,10 +97,10 @@ fn history(etcd: &Etcd, width: usize) -> Option<Line<'static>> {
     let latencies: Vec<Option<u64>> = beats.iter().skip(1).map(|b| slowest(b).map(micros)).collect();
     let worst = etcd.history.iter().filter_map(slowest).max().unwrap_or_default();
     Some(Line::from(vec![
-        span(format!("   last {}: ", text::duration(span_of)), Tone::Dim),
+        span(tr!("   last {time}: ", time = text::duration(span_of)), Tone::Dim),
         span(format!("{}/s ", rate(first, last)), Tone::Plain),
         span(text::sparkline(&rates), Tone::Active),
-        span(" revisions · slowest ", Tone::Dim),
+        span(trs!(" revisions · slowest "), Tone::Dim),
         span(text::sparkline(&latencies), Tone::Active),
         span(format!(" {}", text::latency(worst)), Tone::Plain),
     ]))
@@ -186,7 +186,10 @@ fn name(member: &Member) -> String {
         return clean::line(&member.name);
     }
     let host = member.host.as_ref().map(ToString::to_string);
-    format!("({})", host.or_else(|| member.peer_urls.first().map(|u| clean::line(u))).unwrap_or_else(|| "new".into()))
+    format!(
+        "({})",
+        host.or_else(|| member.peer_urls.first().map(|u| clean::line(u))).unwrap_or_else(|| trs!("new").into())
+    )
 }
 
 #[derive(Clone, Copy)]
@@ -220,14 +223,14 @@ impl Column {
 fn columns(width: usize) -> Vec<Column> {
     let c = |what, head, width, right| Column { what, head, width, right };
     let mut all = vec![
-        c(What::Name, "member", 10, false),
-        c(What::Role, "role", 7, false),
-        c(What::Health, "health", 11, false),
-        c(What::Version, "version", 7, false),
-        c(What::Revision, "revision", 10, true),
-        c(What::Lag, "lag", 6, true),
-        c(What::Size, "db size", 9, true),
-        c(What::Latency, "latency", 8, true),
+        c(What::Name, trs!("member"), 10, false),
+        c(What::Role, trs!("role"), 7, false),
+        c(What::Health, trs!("health"), 11, false),
+        c(What::Version, trs!("version"), 7, false),
+        c(What::Revision, trs!("revision"), 10, true),
+        c(What::Lag, trs!("lag"), 6, true),
+        c(What::Size, trs!("db size"), 9, true),
+        c(What::Latency, trs!("latency"), 8, true),
     ];
     let taken = |all: &[Column]| 2 + all.iter().map(|c| c.width + 1).sum::<usize>();
     while taken(&all) > width && all.len() > 3 {
@@ -267,9 +270,9 @@ fn cell(membership: &Membership, member: &Member, what: What, health: (&str, Ton
     let plain = |s: Option<String>| (s.unwrap_or_else(|| "-".into()), Tone::Plain);
     match what {
         What::Name => (name(member), Tone::Plain),
-        What::Role if member.learner => ("learner".into(), Tone::Warn),
-        What::Role if membership.leader() == Some(member.id) => ("leader".into(), Tone::Strong),
-        What::Role => ("voter".into(), Tone::Plain),
+        What::Role if member.learner => (trs!("learner").into(), Tone::Warn),
+        What::Role if membership.leader() == Some(member.id) => (trs!("leader").into(), Tone::Strong),
+        What::Role => (trs!("voter").into(), Tone::Plain),
         What::Health => (health.0.into(), health.1),
         What::Version => plain(status.map(|s| clean::line(&s.version))),
         What::Revision => plain(status.map(|s| s.revision.to_string())),

@@ -35,14 +35,14 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let mut right = Vec::new();
     if journal.filtered() {
         right.push(span(format!(" F: {} ", clean::line(&journal.filter_text)), Tone::Selected));
-        right.push(span(format!(" {shown} of"), Tone::Plain));
+        right.push(span(tr!(" {shown} of", shown = shown), Tone::Plain));
     }
     if journal.follows() {
-        right.push(span(format!(" {} ", text::count(all, "line")), Tone::Dim));
+        right.push(span(format!(" {} ", tr!("{n} line" | "{n} lines" % all)), Tone::Dim));
     } else {
         right.push(span(format!(" {} newer below, f follows ", journal.newer()), Tone::Selected));
     }
-    let inner = titled(vec![title("Journals of the hosts", focused)], right, focused, area, buf);
+    let inner = titled(vec![title(trs!("Journals of the hosts"), focused)], right, focused, area, buf);
     let lines = lines(model, usize::from(inner.width), usize::from(inner.height));
     paint(&lines, 0, inner, buf);
 }
@@ -64,9 +64,9 @@ fn lines(model: &Model, width: usize, height: usize) -> Vec<Line<'static>> {
     lines.truncate(height / 3);
     if journal.counts().0 == 0 {
         let words = match (journal.sources().is_empty(), journal.counts().1) {
-            (true, _) => " followed once the hosts are connected",
-            (false, 0) => " no lines yet",
-            (false, _) => " no line passes the filter; F changes it",
+            (true, _) => trs!(" followed once the hosts are connected"),
+            (false, 0) => trs!(" no lines yet"),
+            (false, _) => trs!(" no line passes the filter; F changes it"),
         };
         lines.push(line(words, Tone::Dim));
         return lines;

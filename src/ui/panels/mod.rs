@@ -26,11 +26,11 @@ fn old(model: &Model, at: Duration, stale: Duration) -> Option<Span<'static>> {
 fn aged(model: &Model, at: Option<Duration>, stale: Duration) -> Vec<Span<'static>> {
     let Some(at) = at else { return Vec::new() };
     let age = model.now.at.saturating_sub(at);
-    let words = format!("{} old", text::duration(age));
+    let words = tr!("{age} old", age = text::duration(age));
     if model.held.is_some() {
-        vec![span(format!(" PAUSED, {words}; p goes on "), Tone::Selected)]
+        vec![span(tr!(" PAUSED, {words}; p goes on ", words = words), Tone::Selected)]
     } else if age >= stale {
-        vec![span(format!(" ! STALE: {words} "), Tone::Selected)]
+        vec![span(tr!(" ! STALE: {words} ", words = words), Tone::Selected)]
     } else {
         vec![span(words, Tone::Dim)]
     }
