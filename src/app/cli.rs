@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::{Extras, Training};
 use crate::{
     engine::{Approve, Chapter},
-    lang::Lang,
+    lang::{self, Lang},
     ui::Theme,
 };
 
@@ -48,14 +48,16 @@ impl Looks {
     /// What is asked for here, then what the environment says.
     pub fn theme(self) -> Theme {
         let word = |value: Option<clap::builder::PossibleValue>| value.map(|v| v.get_name().to_owned());
-        Theme::detect(|name| {
+        let theme = Theme::detect(|name| {
             let told = match name {
                 "BANISTER_COLOURS" => word(self.colours.and_then(|c| c.to_possible_value())),
                 "BANISTER_BACKGROUND" => word(self.background.and_then(|b| b.to_possible_value())),
                 _ => None,
             };
             told.or_else(|| std::env::var(name).ok())
-        })
+        });
+        // Chinese was asked for or is the locale's: the terminal shows more than ASCII, whatever else the locale says.
+        Theme { unicode: theme.unicode || lang::current() == Lang::Chinese, ..theme }
     }
 }
 
@@ -208,6 +210,9 @@ pub(super) struct UndoArgs {
     /// Say yes beforehand to steps up to this risk (with --headless)
     #[arg(long, value_name = "RISK", requires = "headless")]
     pub approve: Option<ApproveArg>,
+    /// Take the lock on the cluster over from a run whose lease has run out (with --headless; the wizard asks)
+    #[arg(long, requires = "headless")]
+    pub take_over: bool,
 }
 
 #[derive(Debug, Args)]
@@ -235,6 +240,9 @@ pub(super) struct RunArgs {
     /// What to do about a step that fails half way (with --headless)
     #[arg(long, value_name = "WHAT", requires = "headless", default_value = "undo")]
     pub on_failure: OnFailure,
+    /// Take the lock on the cluster over from a run whose lease has run out (with --headless; the wizard asks)
+    #[arg(long, requires = "headless")]
+    pub take_over: bool,
     /// Record the screen into this new file (asciicast v2; keys are not recorded)
     #[arg(long, value_name = "FILE", conflicts_with = "headless")]
     pub record: Option<PathBuf>,

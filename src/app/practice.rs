@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    BAD_INPUT, Extras, Task, Training,
-    cli::{OnFailure, PracticeArgs, ReportArgs},
+    BAD_INPUT, Extras, Flags, Task, Training,
+    cli::{ApproveArg, OnFailure, PracticeArgs, ReportArgs},
     headless::{ByFlags, say},
     history, paths,
     screen::Taken,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     cluster::Cluster,
-    engine::{Approve, Chapter, event::Outcome, report::report as report_of},
+    engine::{Chapter, event::Outcome, report::report as report_of},
     practice::{self, Options, Practice, Scenario, ScenarioError},
     remote::Nobody,
     runbook,
@@ -67,7 +67,7 @@ pub(super) async fn run(args: &PracticeArgs, theme: Theme) -> u8 {
     } else {
         grow
     };
-    let flags = args.headless.then_some((args.approve, args.on_failure));
+    let flags = args.headless.then_some(Flags { approve: args.approve, on_failure: args.on_failure, take_over: false });
     let training = Training { two_key: args.two_key, guided: args.guided, drill: drill.map(Arc::new) };
     let extras = Extras { record: args.record.clone(), theme, training };
     let code = walk(&hosts, task, flags, extras).await;
@@ -164,7 +164,8 @@ async fn grown(practice: &Practice, hosts: &Hosts, task: Task, speed: u32) -> Re
     }
     let etcd = looked.etcd.clone().ok_or_else(|| "etcd".to_owned())?;
     let (cx, steps) = session.steps(&looked, &etcd, task).await?;
-    let operator = Arc::new(ByFlags { approve: Approve::All, on_failure: OnFailure::Stop, two_keys: false });
+    let flags = Flags { approve: Some(ApproveArg::All), on_failure: OnFailure::Stop, take_over: false };
+    let operator = Arc::new(ByFlags { flags, two_keys: false });
     let (events, _unread) = mpsc::unbounded_channel();
     let engine = session.engine(&looked, &cx, operator, events, Arc::new(AtomicBool::new(false)));
     let (outcome, why) = engine.map_err(|e| e.to_string())?.run(&steps, task.through()).await;

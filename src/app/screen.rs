@@ -66,7 +66,7 @@ impl Taken {
                 guard,
             }),
             Err(e) => {
-                eprintln!("banister: the terminal cannot be used: {e}");
+                eprintln!("{}", tr!("banister: the terminal cannot be used: {e}", e = e));
                 Err(1)
             }
         }

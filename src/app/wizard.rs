@@ -15,9 +15,8 @@ use std::{
 use crossterm::event::{Event as TermEvent, KeyEventKind};
 use secrecy::SecretString;
 use tokio::sync::{
-    Notify,
     mpsc::{self, UnboundedReceiver, UnboundedSender},
-    oneshot,
+    oneshot, watch as watching,
 };
 
 pub(super) use asked::AtScreen;
@@ -38,7 +37,7 @@ use crate::{
         confirm::{Choice, ConfirmRequest, Decision},
         event::{Event, Outcome, StepState},
     },
-    remote::etcd::EtcdApi,
+    remote::{etcd::EtcdApi, lock::Lock},
     runbook::texts,
     survey::{Observed, Severity},
     ui::{Answer, Effect, Model, Msg, Now, Pace, Setup, StepText, terminal::Screen, update, view},
@@ -73,6 +72,8 @@ pub(super) enum Inner {
     Failed(oneshot::Sender<Choice>),
     /// A host's key is not known.
     HostKey(u64, oneshot::Sender<bool>),
+    /// Another run's lock may be taken over; the answer goes into the sender.
+    TakeOver(Lock, oneshot::Sender<bool>),
     /// A secret is wanted.
     Secret(u64, oneshot::Sender<Option<SecretString>>),
     /// The run is over.
@@ -89,6 +90,7 @@ struct Wizard {
     looked: Option<Looked>,
     confirm: Option<(ConfirmRequest, oneshot::Sender<Decision>)>,
     failed: Option<oneshot::Sender<Choice>>,
+    take_over: Option<oneshot::Sender<bool>>,
     host_keys: HashMap<u64, oneshot::Sender<bool>>,
     secrets: HashMap<u64, oneshot::Sender<Option<SecretString>>>,
     outcome: Option<Outcome>,
@@ -97,7 +99,7 @@ struct Wizard {
     /// Batches of journal lines, once the hosts are followed.
     logs: Option<mpsc::Receiver<LogMsg>>,
     /// Makes the pollers of masters and ports look at once.
-    nudge: [Arc<Notify>; 2],
+    nudge: watching::Sender<u64>,
     hung_up: bool,
     /// An accident to find, and the cluster it happened in.
     trainee: Option<Trainee>,
@@ -132,13 +134,14 @@ impl Wizard {
             looked: None,
             confirm: None,
             failed: None,
+            take_over: None,
             host_keys: HashMap::new(),
             secrets: HashMap::new(),
             outcome: None,
             running: false,
             watching: false,
             logs: None,
-            nudge: Default::default(),
+            nudge: watching::Sender::new(0),
             hung_up: false,
             trainee: None,
             asker,
@@ -229,7 +232,7 @@ impl Wizard {
             Inner::Msg(msg) => {
                 // A step has just changed files, certificates or units, perhaps.
                 if matches!(msg, Msg::Engine(Event::State(_, StepState::Done(_) | StepState::Failed(_)))) {
-                    self.nudge.iter().for_each(|n| n.notify_one());
+                    self.nudge.send_modify(|n| *n += 1);
                 }
                 return self.tell(msg);
             }
@@ -247,6 +250,10 @@ impl Wizard {
             }
             Inner::Confirm(request, reply) => self.confirm = Some((request, reply)),
             Inner::Failed(reply) => self.failed = Some(reply),
+            Inner::TakeOver(lock, reply) => {
+                self.take_over = Some(reply);
+                return self.tell(Msg::AskTakeOver { id: 0, lock });
+            }
             Inner::HostKey(id, reply) => {
                 self.host_keys.insert(id, reply);
             }
@@ -281,6 +288,11 @@ impl Wizard {
             Effect::Quit => return true,
             Effect::AcceptHostKey { id, yes } => {
                 if let Some(reply) = self.host_keys.remove(&id) {
+                    let _ = reply.send(yes);
+                }
+            }
+            Effect::TakeOver { yes, .. } => {
+                if let Some(reply) = self.take_over.take() {
                     let _ = reply.send(yes);
                 }
             }
@@ -348,18 +360,13 @@ impl Wizard {
 
     /// Follows masters, ports and journals from now on.
     fn live(&mut self) {
-        let live = live::start(&self.session.cluster, self.session.remote(), self.nudge.clone());
-        let Live { mut masters, mut served, logs, sources } = live;
+        let live = live::start(&self.session.cluster, self.session.remote(), &self.nudge.subscribe(), self.began);
+        let Live { mut looks, logs, sources } = live;
         self.tell(Msg::Sources(sources));
         self.logs = Some(logs);
-        let (to, began) = (self.to_self.clone(), self.began);
+        let to = self.to_self.clone();
         tokio::spawn(async move {
-            loop {
-                let msg = tokio::select! {
-                    Some(hosts) = masters.recv() => Msg::Masters(hosts, began.elapsed()),
-                    Some(ports) = served.recv() => Msg::Served(ports),
-                    else => return,
-                };
+            while let Some(msg) = looks.recv().await {
                 if to.send(Inner::Msg(msg)).is_err() {
                     return;
                 }

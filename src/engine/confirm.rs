@@ -10,7 +10,7 @@ use super::{
     step::{Risk, StepId},
     witness::Second,
 };
-use crate::survey::Finding;
+use crate::{remote::lock::Lock, survey::Finding};
 
 /// Up to which risk `--approve` says yes beforehand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -164,4 +164,8 @@ pub trait Operator: Send + Sync {
 
     /// A step failed.
     async fn failed(&self, failure: Failure) -> Choice;
+
+    /// The lock on the cluster is another run's, and its lease has run out: take it over? Only somebody who knows that
+    /// nobody works on the cluster any more may say yes.
+    async fn take_over(&self, lock: Lock) -> bool;
 }

@@ -22,6 +22,7 @@ pub mod ops;
 mod pki;
 mod remote;
 pub mod scenario;
+pub mod tap;
 pub mod units;
 pub mod world;
 

@@ -34,6 +34,8 @@ pub enum Context {
     Undo,
     /// An unknown host key.
     HostKey,
+    /// The lock on the cluster is another's, and its lease has run out.
+    TakeOver,
     /// A secret is typed.
     Secret,
     /// The question before leaving.
@@ -58,7 +60,7 @@ pub enum Context {
 
 impl Context {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Welcome,
         Self::Connecting,
         Self::Survey,
@@ -69,6 +71,7 @@ impl Context {
         Self::ConfirmTyped,
         Self::Undo,
         Self::HostKey,
+        Self::TakeOver,
         Self::Secret,
         Self::Quit,
         Self::QuitHard,
@@ -87,7 +90,7 @@ impl Context {
     }
 
     /// Its heading in the help.
-    pub const fn title(self) -> &'static str {
+    pub fn title(self) -> &'static str {
         match self {
             Self::Welcome => "Welcome",
             Self::Connecting => "Connecting",
@@ -99,6 +102,7 @@ impl Context {
             Self::ConfirmTyped => "Question before a point of no return",
             Self::Undo => "Question before an undo",
             Self::HostKey => "Unknown host key",
+            Self::TakeOver => "Lock of another run",
             Self::Secret => "Passphrase, password or code",
             Self::Quit => "Question before leaving",
             Self::QuitHard => "Leaving while something runs",
@@ -207,7 +211,7 @@ impl Key {
     /// Its name in the help.
     pub fn name(self) -> String {
         match self.code {
-            KeyCode::Char(' ') => "Space".to_owned(),
+            KeyCode::Char(' ') => trs!("Space").to_owned(),
             KeyCode::Char(c) if self.ctrl => format!("Ctrl-{}", c.to_ascii_uppercase()),
             KeyCode::Char(c) => c.to_string(),
             KeyCode::Up => "↑".to_owned(),
@@ -244,6 +248,7 @@ pub fn context(model: &Model) -> Context {
     }
     match model.asks.front() {
         Some(Ask::HostKey { .. }) => return Context::HostKey,
+        Some(Ask::TakeOver { .. }) => return Context::TakeOver,
         Some(Ask::Secret { .. }) => return Context::Secret,
         None => {}
     }

@@ -11,9 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     cluster::HostName,
     engine::{Event, StepId, confirm::Choice},
-    remote::etcd::Membership,
+    remote::{etcd::Membership, lock::Lock},
     survey::{HostObserved, Observed},
-    watch::{LogMsg, PortSeen, Source},
+    watch::{LogMsg, NodesLook, PortSeen, Source},
 };
 
 /// The clock as the model knows it. Injected, so that drawing needs none.
@@ -69,10 +69,12 @@ pub enum Msg {
     Engine(Event),
     /// A fresh look at etcd, or why there is none; with the moment it was taken, in [`Now::at`]'s time.
     Etcd(Result<Membership, String>, Duration),
-    /// The masters were looked at again; with the moment, in [`Now::at`]'s time.
+    /// Some of the masters were looked at again; with the moment, in [`Now::at`]'s time.
     Masters(Vec<HostObserved>, Duration),
-    /// What the ports serve now.
-    Served(Vec<PortSeen>),
+    /// What some of the ports serve now; with the moment.
+    Served(Vec<PortSeen>, Duration),
+    /// A fresh look at the nodes, or whom they were asked of in vain; with the moment.
+    Nodes(NodesLook, Duration),
     /// These journals will be followed.
     Sources(Vec<Source>),
     /// Something of the journals: lines, or how following goes.
@@ -105,6 +107,14 @@ pub enum Msg {
     },
     /// What came of a wish about the drill.
     Drill(DrillMsg),
+    /// The lock on the cluster is another run's, and its lease has run out: take it over? Answered by [`Effect::TakeOver`]
+    /// with the same id.
+    AskTakeOver {
+        /// Whose question this is.
+        id: u64,
+        /// The lock as it was found.
+        lock: Lock,
+    },
     /// SIGHUP or SIGTERM: finish what runs, then leave; nobody is asked.
     Terminate,
     /// A part of the program itself broke (a panicking task): a bug, shown as such.
@@ -148,6 +158,13 @@ pub enum Effect {
         /// The question's id.
         id: u64,
         /// Whether it is the right key.
+        yes: bool,
+    },
+    /// Take the lock on the cluster over, or leave it.
+    TakeOver {
+        /// The question's id.
+        id: u64,
+        /// Whether it is taken.
         yes: bool,
     },
     /// A secret that was asked for; `None` when the operator gave none.

@@ -5,6 +5,7 @@
 
 mod cast;
 mod ends;
+mod frame;
 mod practice;
 mod screens;
 mod terminal;

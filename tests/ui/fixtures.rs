@@ -31,6 +31,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub const SCENES: &[&str] = &[
     "connecting",
     "connecting-host-key",
+    "take-over",
     "connecting-secret",
     "connecting-failed",
     "survey-blocked",
@@ -63,6 +64,10 @@ pub const SCENES: &[&str] = &[
     "live-masters",
     "live-masters-trouble",
     "live-masters-whole",
+    "live-nodes",
+    "live-nodes-trouble",
+    "live-nodes-down",
+    "live-etcd-learner",
     "live-journal",
     "live-journal-trouble",
     "live-journal-whole",
@@ -336,6 +341,7 @@ pub fn observed(blocked: bool) -> Observed {
                 Some(_) => live::etcd(last),
                 None => EtcdOnHost { unit, ..EtcdOnHost::default() },
             }),
+            kube: None,
         }
     };
     let lost = RemoteError::Unreachable {
@@ -546,6 +552,11 @@ pub fn scene(name: &str, size: (u16, u16), theme: Theme) -> Model {
         "confirm" => confirm_scene(name, m),
         "live" => live::scene(name, m),
         "failed" | "refused" | "fatal" | "finished" => end_scene(name, m),
+        "take" => {
+            started(m);
+            let printed = "run=r\nwho=li@jump02\npid=4711\nsince=2026-11-23T17:40:12Z\nends=100\nnow=187\n";
+            feed(m, [Msg::AskTakeOver { id: 3, lock: banister::remote::lock::parse(printed) }, Msg::Tick(now(52_000))]);
+        }
         "help" => {
             started(m);
             feed(m, [ch('?')]);

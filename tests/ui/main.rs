@@ -2,6 +2,8 @@
 
 mod fixtures;
 mod keys;
+mod look;
+mod panels;
 mod pictures;
 mod plain;
 mod questions;

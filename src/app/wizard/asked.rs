@@ -16,7 +16,7 @@ use crate::{
         Operator,
         confirm::{Choice, ConfirmRequest, Decision, Failure},
     },
-    remote::{Asker, ssh},
+    remote::{Asker, lock::Lock, ssh},
     ui::{ConnectState, Msg},
 };
 
@@ -44,6 +44,12 @@ impl Operator for AtWizard {
         let (reply, answer) = oneshot::channel();
         let _ = self.to.send(Inner::Failed(reply));
         answer.await.unwrap_or(Choice::Stop)
+    }
+
+    async fn take_over(&self, lock: Lock) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.to.send(Inner::TakeOver(lock, reply));
+        answer.await.unwrap_or(false)
     }
 }
 

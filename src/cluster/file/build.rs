@@ -34,14 +34,18 @@ pub(super) const TOP: [&str; 15] = [
 pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &mut Problems) -> Option<Cluster> {
     let mut reader = Reader { problems, home };
     if matches!(root.kind, Kind::Null) {
-        reader.problems.add_whole("the file is empty", "start from the sample in the README");
+        reader.problems.add_whole(trs!("the file is empty"), trs!("start from the sample in the README"));
         return None;
     }
     let mut fields = Fields::open(&mut reader, root, "", &TOP)?;
     let join_line = fields.line_of("join");
 
-    let name =
-        fields.required(&mut reader, "cluster", "add a name for it, such as `cluster: prod`", check::cluster_name);
+    let name = fields.required(
+        &mut reader,
+        "cluster",
+        trs!("add a name for it, such as `cluster: prod`"),
+        check::cluster_name,
+    );
     let domain = fields.checked(&mut reader, "domain", check::domain);
     let ssh = match fields.take_block("ssh") {
         Some(value) => hosts::settings(&mut reader, value, "ssh", false).0,

@@ -61,7 +61,7 @@ pub fn structured_for_joiner(text: &str, who: &Who) -> Result<String, EditError>
         let what = if key.is_empty() { format!("`{new}`") } else { key };
         out = structured::replace(&out, &path, &part, &new, &what)?;
     }
-    Err(EditError::Elusive("a value that changes without end".into()))
+    Err(EditError::Elusive(trs!("a value that changes without end").into()))
 }
 
 /// An environment file or a unit made the joiner's: flags and variables in lines that are no comments.
@@ -156,17 +156,19 @@ fn value_for(value: &str, key: &str, who: &Who) -> Option<String> {
     let (from, to) = (who.source.2, who.joiner.2);
     let has = |ip: IpAddr| value.split(',').any(|one| names(one, ip));
     let listed = who.originals.iter().filter(|(_, ip)| has(*ip)).count();
-    let is_list = MEMBER_LISTS.contains(&key.as_str()) || who.originals.len() > 1;
-    if is_list && listed == who.originals.len() {
+    let is_members = MEMBER_LISTS.contains(&key.as_str());
+    // Members that an earlier growth brought may be missing in it.
+    let is_short_list = is_members && listed > 1;
+    if is_short_list || (listed == who.originals.len() && (is_members || who.originals.len() > 1)) {
         return every_master(value, who);
     }
     if listed == 1 && !value.contains(',') && has(from) {
-        return Some(with_host(value, from, to));
+        return Some(with_host(value, from, to)).filter(|new| new != value);
     }
     if value == who.source.1 {
-        return Some(who.joiner.1.clone());
+        return Some(who.joiner.1.clone()).filter(|new| new != value);
     }
-    (value == who.source.0).then(|| who.joiner.0.clone())
+    (value == who.source.0 && who.source.0 != who.joiner.0).then(|| who.joiner.0.clone())
 }
 
 /// The list with every master that it has not yet, in the form it has them.
@@ -176,6 +178,15 @@ fn every_master(value: &str, who: &Who) -> Option<String> {
     let missing = who.all.iter().filter(|m| !value.split(',').any(|one| names(one, **m)));
     let list: Vec<_> = [value.to_owned()].into_iter().chain(missing.map(|m| with_host(like, ip, *m))).collect();
     (list.len() > 1).then(|| list.join(","))
+}
+
+/// A file of a master with every master in its lists of etcd's members; nothing else is changed. `own` is whose file it is.
+///
+/// # Errors
+/// As [`structured_for_joiner`].
+pub fn with_every_member(text: &str, who: &Who, own: &(String, String, IpAddr)) -> Result<String, EditError> {
+    // What is said of itself stays as it is when it becomes its own.
+    structured_for_joiner(text, &Who { source: own.clone(), joiner: own.clone(), ..who.clone() })
 }
 
 /// Whether a URL or address is at that address.
@@ -193,9 +204,9 @@ pub fn mentions(text: &str, who: &Who) -> Vec<Mention> {
     for (number, line) in text.lines().enumerate() {
         let Some((at, what)) = words.iter().find_map(|w| Some((word_at(line, w)?, *w))) else { continue };
         let explained = match () {
-            () if is_comment(line) || comment_before(line, at) => Some("a comment"),
-            () if lists_all(line, what == address, who) => Some("a list of all masters"),
-            () if one_of_lines(text, line, what, who) => Some("one of a list of all masters, a line each"),
+            () if is_comment(line) || comment_before(line, at) => Some(trs!("a comment")),
+            () if lists_all(line, what == address, who) => Some(trs!("a list of all masters")),
+            () if one_of_lines(text, line, what, who) => Some(trs!("one of a list of all masters, a line each")),
             () => None,
         };
         let mention = Mention { line: number + 1, what: what.to_owned(), excerpt: excerpt(line, at), explained };
@@ -270,7 +281,7 @@ pub fn masked(text: &str) -> String {
         }
         // A block of several lines is covered line by line; a word that short would cover half the file.
         for line in value.lines().filter(|l| l.len() >= 6) {
-            out = out.replace(line, &format!("(secret, {} characters)", line.len()));
+            out = out.replace(line, &tr!("(secret, {length} characters)", length = line.len()));
         }
     }
     out

@@ -102,3 +102,24 @@ fn no_key_or_token_is_shown() {
     let shown = masked(text);
     assert!(!shown.contains("cHJpdmF0ZQ") && !shown.contains("abcdef") && shown.contains("cHVibGlj"));
 }
+
+#[test]
+fn a_list_that_an_earlier_growth_left_short_gets_every_member() {
+    let originals = (37..=40).map(|n| (format!("master0{}", n - 36), ip(n))).collect();
+    let who = Who { joiner: ("master05".into(), "master05.example.com".into(), ip(41)), originals, ..who() };
+    let text = format!("apiVersion: v1\nspec:\n  etcdEndpoints: {THREE}\n");
+    assert_eq!(structured_for_joiner(&text, &who).unwrap(), text.replace(THREE, FIVE));
+    let elsewhere = text.replace("etcdEndpoints", "peers");
+    assert_eq!(structured_for_joiner(&elsewhere, &who).unwrap(), elsewhere, "it is not known what that lists");
+}
+
+#[test]
+fn a_master_of_now_learns_of_new_members_and_of_nothing_else() {
+    let text = format!(
+        "{{\"nodename\": \"master01.example.com\", \"host\": \"10.10.33.37\",\n \"etcd_endpoints\": \"{THREE}\"}}"
+    );
+    let own = who().source;
+    let out = with_every_member(&text, &who(), &own).unwrap();
+    assert_eq!(out, text.replace(THREE, FIVE));
+    assert_eq!(with_every_member(&out, &who(), &own).unwrap(), out, "again changes nothing");
+}

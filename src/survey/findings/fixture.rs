@@ -161,7 +161,7 @@ fn seen(cluster: &Cluster, node: &Node) -> HostSeen {
         }),
         Role::Worker => None,
     };
-    HostSeen { facts: facts(cluster, node), etcd }
+    HostSeen { facts: facts(cluster, node), etcd, kube: None }
 }
 
 fn facts(cluster: &Cluster, node: &Node) -> Facts {

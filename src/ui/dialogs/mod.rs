@@ -35,10 +35,11 @@ pub fn width(body: Rect) -> usize {
 pub fn top(model: &Model, width: usize) -> Option<Dialog> {
     match context(model) {
         Context::Quit | Context::QuitHard => model.quit.as_ref().map(|q| leave::dialog(model, q, width)),
-        Context::HostKey | Context::Secret => match model.asks.front()? {
+        Context::HostKey | Context::TakeOver | Context::Secret => match model.asks.front()? {
             Ask::HostKey { host, address, key_type, fingerprint, .. } => {
                 Some(ask::host_key(model, host, address, key_type, fingerprint, width))
             }
+            Ask::TakeOver { lock, .. } => Some(ask::take_over(model, lock, width)),
             Ask::Secret { prompt, second, typed, .. } => Some(ask::secret(prompt, *second, typed, width)),
         },
         Context::Palette => model.palette.as_ref().map(|p| palette::dialog(model, p, width)),

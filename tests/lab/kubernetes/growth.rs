@@ -45,6 +45,12 @@ fn grows(lab: &Lab, desk: &Desk) -> (Duration, Duration) {
     acknowledged.assert_on_each(lab, &lab.all_masters());
     assert_eq!(before, Processes::of(lab, &lab.masters), "etcd was restarted on an original");
     assert_desk_is_tidy(desk, &[&ran]);
+    for host in lab.all_masters() {
+        let newest = lab.joiners[1].address;
+        let files = "/etc/calico/calicoctl.cfg /etc/cni/net.d/10-calico.conflist";
+        let told = lab.on(&host.name, &format!("grep --files-with-matches --fixed-strings {newest} {files} | wc -l"));
+        assert_eq!(told, "2\n", "{}: calico's own settings do not know the last member", host.name);
+    }
 
     assert_nothing_left_by(lab, desk, || desk.grow_all(&file, "all"));
     is_reported(lab, desk, &ran);

@@ -15,7 +15,7 @@ fn proxy(lab: &Lab, worker: &str) -> (String, String) {
 
 /// From four masters to five, on four workers: one, then two at a time.
 pub fn past_bad_ones(lab: &Lab, desk: &Desk) {
-    let file = lab.cluster_file_of(3, 2, "worker_batch: 2\n");
+    let file = lab.cluster_file_of(4, 1, "worker_batch: 2\n");
     let run = [&GROW_ALL[..], &["all", "--on-failure", "stop"]].concat();
     let newest = format!("{}:6443", lab.joiners[1].address);
     let has = |worker: &str| proxy(lab, worker).0.contains(&newest);
