@@ -23,6 +23,7 @@
 //! | [`engine`] | probe, preview, gate, confirm, journal, apply, verify | survey, remote, pki, cluster |
 //! | [`watch`] | pollers for the live panels | remote, pki, cluster |
 //! | [`practice`] | an in-memory cluster behind the same [`remote::Remote`], faults included | survey's parsers, remote, pki, cluster |
+//! | [`training`] | questions before steps, and drills: accidents to find, name and repair | practice, engine's plain types, runbook's kinds, survey, remote, pki, cluster |
 //! | [`ui`] | model, message, update, view | the plain data types of the others, never their doing |
 //! | [`app`] | the one place that knows everybody | all |
 //!
@@ -44,5 +45,6 @@ pub mod practice;
 pub mod remote;
 pub mod runbook;
 pub mod survey;
+pub mod training;
 pub mod ui;
 pub mod watch;

@@ -19,9 +19,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("engine", &["survey", "remote", "pki", "cluster"]),
     ("runbook", &["engine", "survey", "remote", "pki", "cluster"]),
     ("watch", &["remote", "pki", "cluster"]),
-    ("practice", &["remote", "pki", "cluster"]),
-    ("ui", &["watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
-    ("app", &["ui", "cast", "practice", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
+    ("practice", &["survey", "remote", "pki", "cluster"]),
+    ("training", &["practice", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
+    ("ui", &["training", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"]),
+    (
+        "app",
+        &["ui", "training", "cast", "practice", "watch", "runbook", "engine", "survey", "remote", "pki", "cluster"],
+    ),
 ];
 
 /// Rooms that every room may use.

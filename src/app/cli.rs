@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::Extras;
+use super::{Extras, Training};
 use crate::{
     engine::{Approve, Chapter},
-    lang::Lang,
+    lang::{self, Lang},
     ui::Theme,
 };
 
@@ -48,14 +48,16 @@ impl Looks {
     /// What is asked for here, then what the environment says.
     pub fn theme(self) -> Theme {
         let word = |value: Option<clap::builder::PossibleValue>| value.map(|v| v.get_name().to_owned());
-        Theme::detect(|name| {
+        let theme = Theme::detect(|name| {
             let told = match name {
                 "BANISTER_COLOURS" => word(self.colours.and_then(|c| c.to_possible_value())),
                 "BANISTER_BACKGROUND" => word(self.background.and_then(|b| b.to_possible_value())),
                 _ => None,
             };
             told.or_else(|| std::env::var(name).ok())
-        })
+        });
+        // Chinese was asked for or is the locale's: the terminal shows more than ASCII, whatever else the locale says.
+        Theme { unicode: theme.unicode || lang::current() == Lang::Chinese, ..theme }
     }
 }
 
@@ -125,6 +127,8 @@ pub(super) enum Command {
     },
     /// Take the latest growth back, step by step in reverse
     Undo(UndoArgs),
+    /// Be the second key: codes for points of no return, in two-key mode
+    Witness(WitnessArgs),
     /// Play a recording of a session on this terminal
     Replay(ReplayArgs),
     /// Say who did what when on which host, and what can still be taken back
@@ -134,12 +138,18 @@ pub(super) enum Command {
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
 pub(super) struct PracticeArgs {
-    /// The scenario: one of --list, or a scenario file
+    /// The scenario or drill: one of --list, or a scenario file
     #[arg(default_value = "growth")]
     pub scenario: String,
-    /// Name the scenarios and leave
+    /// Name the scenarios and drills and leave
     #[arg(long)]
     pub list: bool,
+    /// Ask what will happen before each step, and say why that is so
+    #[arg(long, conflicts_with = "headless")]
+    pub guided: bool,
+    /// Points of no return want a second person's yes, by a code of their `banister witness`
+    #[arg(long, conflicts_with = "headless")]
+    pub two_key: bool,
     /// Plain progress lines instead of the wizard; needs no terminal
     #[arg(long)]
     pub headless: bool,
@@ -175,6 +185,8 @@ impl PracticeArgs {
         Self {
             scenario,
             list: false,
+            guided: false,
+            two_key: false,
             headless: args.headless,
             approve: args.approve,
             on_failure: OnFailure::Stop,
@@ -198,6 +210,9 @@ pub(super) struct UndoArgs {
     /// Say yes beforehand to steps up to this risk (with --headless)
     #[arg(long, value_name = "RISK", requires = "headless")]
     pub approve: Option<ApproveArg>,
+    /// Take the lock on the cluster over from a run whose lease has run out (with --headless; the wizard asks)
+    #[arg(long, requires = "headless")]
+    pub take_over: bool,
 }
 
 #[derive(Debug, Args)]
@@ -225,16 +240,30 @@ pub(super) struct RunArgs {
     /// What to do about a step that fails half way (with --headless)
     #[arg(long, value_name = "WHAT", requires = "headless", default_value = "undo")]
     pub on_failure: OnFailure,
+    /// Take the lock on the cluster over from a run whose lease has run out (with --headless; the wizard asks)
+    #[arg(long, requires = "headless")]
+    pub take_over: bool,
     /// Record the screen into this new file (asciicast v2; keys are not recorded)
     #[arg(long, value_name = "FILE", conflicts_with = "headless")]
     pub record: Option<PathBuf>,
+    /// Points of no return want a second person's yes, by a code of their `banister witness`
+    #[arg(long, conflicts_with = "headless")]
+    pub two_key: bool,
 }
 
 impl RunArgs {
     /// What the session at the screen has besides.
     pub(super) fn extras(&self, theme: Theme) -> Extras {
-        Extras { record: self.record.clone(), theme }
+        let training = Training { two_key: self.two_key, ..Training::default() };
+        Extras { record: self.record.clone(), theme, training }
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WitnessArgs {
+    /// Your name, as the report will have it; user@host if left out
+    #[arg(long)]
+    pub name: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -17,8 +17,8 @@ use tokio::{
 };
 
 use super::{
-    Task,
-    cli::{ApproveArg, OnFailure},
+    Flags, Task,
+    cli::OnFailure,
     session::{Hosts, Looked, Session, unheard},
     tty::Tty,
 };
@@ -30,7 +30,7 @@ use crate::{
         confirm::{Choice, ConfirmRequest, Decision, Failure},
         event::Outcome,
     },
-    remote::{Asker, Nobody, ssh::ConnectState},
+    remote::{Asker, Nobody, lock::Lock, ssh::ConnectState},
     ui::plain::{self, Plain},
 };
 
@@ -38,32 +38,32 @@ use crate::{
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
 /// Walks the runbook with plain lines on standard output.
-pub(super) async fn run(hosts: &Hosts, task: Task, approve: Option<ApproveArg>, on_failure: OnFailure) -> Outcome {
+pub(super) async fn run(hosts: &Hosts, task: Task, flags: Flags) -> Outcome {
     let (session, looked) = look(hosts).await;
     say(&plain::survey(&looked.observed));
     let blocking = Session::blocking(&looked, task);
     let Some(etcd) = looked.etcd.clone().filter(|_| blocking.is_empty()) else {
-        say(&[format!("[run] refused: {} blocking; nothing was changed", text_count(blocking.len()))]);
+        say(&[tr!("[run] refused: {count} blocking; nothing was changed", count = text_count(blocking.len()))]);
         return Outcome::Refused;
     };
     let (cx, steps) = match session.steps(&looked, &etcd, task).await {
         Ok(both) => both,
         Err(e) => {
-            say(&[format!("[run] failed: {e}")]);
+            say(&[tr!("[run] failed: {e}", e = e)]);
             return Outcome::Failed;
         }
     };
     let (events, arriving) = mpsc::unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
-    let operator = Arc::new(ByFlags { approve: approve.map_or(Approve::Nothing, Into::into), on_failure });
+    let operator = Arc::new(ByFlags { flags, two_keys: hosts.cluster().two_key });
     let mut engine = match session.engine(&looked, &cx, operator, events, stop.clone()) {
         Ok(engine) => engine,
         Err(e) => {
-            say(&[format!("[run] failed: {e}")]);
+            say(&[tr!("[run] failed: {e}", e = e)]);
             return Outcome::Failed;
         }
     };
-    say(&[format!("[run] journal {}", engine.journal.path().display())]);
+    say(&[tr!("[run] journal {path}", path = engine.journal.path().display())]);
     let printer = tokio::spawn(print(arriving));
     let signals = tokio::spawn(stop_on_signal(stop));
     let (outcome, _) = engine.run(&steps, task.through()).await;
@@ -97,27 +97,32 @@ fn connect_lines(host: &HostName, state: &ConnectState) -> Vec<String> {
     match state {
         // There are many of them, and nothing to log in to.
         ConnectState::Up(up) if up.method == "practice" => Vec::new(),
-        ConnectState::Up(up) => vec![format!("[ssh] {host}: logged in in {} ms", up.took.as_millis())],
+        ConnectState::Up(up) => {
+            vec![tr!("[ssh] {host}: logged in in {took} ms", host = host, took = up.took.as_millis())]
+        }
         ConnectState::Failed(e) => vec![format!("[ssh] {e}")],
-        ConnectState::HostKey { fingerprint } => vec![format!("[ssh] {host}: unknown host key {fingerprint}")],
+        ConnectState::HostKey { fingerprint } => {
+            vec![tr!("[ssh] {host}: unknown host key {fingerprint}", host = host, fingerprint = fingerprint)]
+        }
         ConnectState::Dialling { .. } | ConnectState::LoggingIn { .. } => Vec::new(),
     }
 }
 
 fn text_count(n: usize) -> String {
-    if n == 1 { "1 finding".into() } else { format!("{n} findings") }
+    if n == 1 { trs!("1 finding").into() } else { tr!("{n} findings", n = n) }
 }
 
 /// The flags decide.
 pub(super) struct ByFlags {
-    pub approve: Approve,
-    pub on_failure: OnFailure,
+    pub flags: Flags,
+    /// Flags are one person.
+    pub two_keys: bool,
 }
 
 #[async_trait]
 impl Operator for ByFlags {
     async fn confirm(&self, request: ConfirmRequest) -> Decision {
-        match Confirmed::by_flag(self.approve, &request.step, request.risk) {
+        match Confirmed::by_flag(self.flags.approve.map_or(Approve::Nothing, Into::into), &request.step, request.risk) {
             Some(confirmed) => Decision::Go(confirmed),
             None => {
                 let need = if request.risk == crate::engine::Risk::Irreversible {
@@ -125,17 +130,30 @@ impl Operator for ByFlags {
                 } else {
                     request.risk.to_string()
                 };
-                say(&[format!("[run] {} is {}: it wants --approve {need}, or the wizard", request.step, request.risk)]);
+                say(&[tr!(
+                    "[run] {step} is {risk}: it wants --approve {need}, or the wizard",
+                    step = request.step,
+                    risk = request.risk,
+                    need = need
+                )]);
                 Decision::Stop
             }
         }
     }
 
+    fn two_keys(&self) -> bool {
+        self.two_keys
+    }
+
     async fn failed(&self, failure: Failure) -> Choice {
-        match (self.on_failure, failure.undo) {
+        match (self.flags.on_failure, failure.undo) {
             (OnFailure::Undo, Some(_)) => Choice::Undo,
             _ => Choice::Stop,
         }
+    }
+
+    async fn take_over(&self, _: Lock) -> bool {
+        self.flags.take_over
     }
 }
 
@@ -174,7 +192,7 @@ async fn stop_on_signal(stop: Arc<AtomicBool>) {
         let any = futures::future::select_all(signals.iter_mut().map(|s| Box::pin(s.recv())));
         any.await;
         stop.store(true, Ordering::SeqCst);
-        say(&["[run] stopping once the step that runs is finished".to_owned()]);
+        say(&[trs!("[run] stopping once the step that runs is finished").to_owned()]);
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn latest_in(dir: &Path) -> Result<Vec<Line>, String> {
     let mut files: Vec<PathBuf> = match std::fs::read_dir(dir) {
         Ok(entries) => entries.filter_map(|e| e.ok().map(|e| e.path())).collect(),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(format!("{}: {e}; make it readable, then run again", dir.display())),
+        Err(e) => return Err(tr!("{dir}: {e}; make it readable, then run again", dir = dir.display(), e = e)),
     };
     // Named by the time they were begun.
     files.retain(|f| f.extension().is_some_and(|e| e == "jsonl"));
@@ -48,7 +48,11 @@ pub(super) fn latest_in(dir: &Path) -> Result<Vec<Line>, String> {
 pub(super) fn print(cluster: &Arc<Cluster>, args: &ReportArgs) -> Outcome {
     let lines = match latest(cluster) {
         Ok(lines) if lines.is_empty() => {
-            say(&[format!("no run of {} is on record in {}", cluster.name, paths::journals(cluster).display())]);
+            say(&[tr!(
+                "no run of {name} is on record in {cluster}",
+                name = cluster.name,
+                cluster = paths::journals(cluster).display()
+            )]);
             return Outcome::Failed;
         }
         Ok(lines) => lines,

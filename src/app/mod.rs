@@ -2,11 +2,13 @@
 
 use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
 mod cli;
 mod clipboard;
+mod drill;
 mod headless;
+mod help;
 mod history;
 mod input;
 mod live;
@@ -17,7 +19,9 @@ mod replay;
 mod screen;
 mod session;
 mod tty;
+mod two_keys;
 mod welcome;
+mod witness;
 mod wizard;
 
 use cli::{ApproveArg, Cli, Command, OnFailure, PracticeArgs};
@@ -27,8 +31,8 @@ use session::Hosts;
 use crate::{
     cluster::{Cluster, file},
     engine::Chapter,
-    lang::{self, Lang},
-    runbook,
+    lang, runbook,
+    training::drill::Drill,
     ui::Theme,
 };
 
@@ -41,12 +45,13 @@ pub fn main() -> ExitCode {
         eprintln!("banister: {e}");
     }
     // clap exits with 2 on bad usage by itself, which is the documented code.
-    let cli = Cli::parse();
-    lang::choose(cli.lang.map_or_else(|| lang::from_locale(|v| std::env::var(v).ok()), Lang::from));
+    lang::choose(help::asked(std::env::args()).unwrap_or_else(|| lang::from_locale(|v| std::env::var(v).ok())));
+    let matches = help::in_language(Cli::command()).get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|e| e.exit());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
-            eprintln!("banister: cannot start: {e}");
+            eprintln!("{}", tr!("banister: cannot start: {e}", e = e));
             return ExitCode::FAILURE;
         }
     };
@@ -62,6 +67,7 @@ async fn dispatch(cli: Cli) -> u8 {
     let file = match &command {
         Command::Practice(args) => return practice::run(args, theme).await,
         Command::Replay(args) => return replay::run(args).await,
+        Command::Witness(args) => return witness::run(args),
         Command::Run(args) => &args.file,
         Command::Plan { file, .. } | Command::Survey { file } => file,
         Command::Undo(args) => &args.file,
@@ -89,19 +95,20 @@ async fn dispatch(cli: Cli) -> u8 {
     match command {
         Command::Run(args) => {
             let task = Task::Grow { through: args.through.map_or(runbook::LAST_CHAPTER, Chapter::from) };
-            let flags = args.headless.then_some((args.approve, args.on_failure));
-            walk(&Hosts::Real(cluster), task, flags, args.extras(theme)).await
+            let flags = Flags { approve: args.approve, on_failure: args.on_failure, take_over: args.take_over };
+            walk(&Hosts::Real(cluster), task, args.headless.then_some(flags), args.extras(theme)).await
         }
         Command::Undo(args) => {
-            let flags = args.headless.then_some((args.approve, OnFailure::Stop));
-            walk(&Hosts::Real(cluster), Task::TakeBack, flags, Extras { theme, ..Extras::default() }).await
+            let flags = Flags { approve: args.approve, on_failure: OnFailure::Stop, take_over: args.take_over };
+            let extras = Extras { theme, ..Extras::default() };
+            walk(&Hosts::Real(cluster), Task::TakeBack, args.headless.then_some(flags), extras).await
         }
         Command::Report(args) => history::print(&cluster, &args).code(),
         Command::Plan { through, .. } => {
             plan::plan(&Hosts::Real(cluster), through.map_or(runbook::LAST_CHAPTER, Chapter::from)).await.code()
         }
         // Answered above: they have no cluster file.
-        Command::Practice(_) | Command::Replay(_) => BAD_INPUT,
+        Command::Practice(_) | Command::Replay(_) | Command::Witness(_) => BAD_INPUT,
         Command::Survey { .. } => plan::survey(&Hosts::Real(cluster)).await.code(),
     }
 }
@@ -115,6 +122,14 @@ enum Task {
     TakeBack,
 }
 
+/// What a headless run has instead of a person.
+#[derive(Debug, Clone, Copy)]
+struct Flags {
+    approve: Option<ApproveArg>,
+    on_failure: OnFailure,
+    take_over: bool,
+}
+
 /// What a session at the screen has besides its task.
 #[derive(Debug, Default)]
 struct Extras {
@@ -122,15 +137,29 @@ struct Extras {
     record: Option<PathBuf>,
     /// What the terminal can show.
     theme: Theme,
+    /// What is trained, and by how many.
+    training: Training,
+}
+
+/// What is trained, and whether a second person is there.
+#[derive(Debug, Default)]
+struct Training {
+    /// Whether points of no return want a second person's yes.
+    two_key: bool,
+    /// Whether questions are asked before the steps.
+    guided: bool,
+    /// An accident to find.
+    drill: Option<Arc<Drill>>,
 }
 
 /// Walks steps: with plain lines when there are flags for that, else in the wizard.
-async fn walk(hosts: &Hosts, task: Task, flags: Option<(Option<ApproveArg>, OnFailure)>, extras: Extras) -> u8 {
+async fn walk(hosts: &Hosts, task: Task, flags: Option<Flags>, extras: Extras) -> u8 {
     match flags {
-        Some((approve, on_failure)) => headless::run(hosts, task, approve, on_failure).await.code(),
+        Some(flags) => headless::run(hosts, task, flags).await.code(),
         None => {
-            let otherwise =
-                "the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all";
+            let otherwise = trs!(
+                "the wizard needs a terminal; run it at one, or add --headless --approve reversible|disruptive|all"
+            );
             match Taken::take(extras, &hosts.cluster().name, otherwise) {
                 Ok(taken) => wizard::run(hosts, task, taken).await,
                 Err(code) => code,

@@ -31,7 +31,7 @@ pub(super) async fn plan(hosts: &Hosts, through: Chapter) -> Outcome {
     let (_, steps) = match session.steps(&looked, &etcd, task).await {
         Ok(both) => both,
         Err(e) => {
-            say(&[format!("[plan] failed: {e}")]);
+            say(&[tr!("[plan] failed: {e}", e = e)]);
             return Outcome::Failed;
         }
     };
@@ -41,12 +41,12 @@ pub(super) async fn plan(hosts: &Hosts, through: Chapter) -> Outcome {
         let (id, title) = (step.id(), step.title());
         match step.probe().await {
             Ok(Probe::Done(seen)) => {
-                say(&[format!("[plan] {id}: nothing to do: {seen}")]);
+                say(&[tr!("[plan] {id}: nothing to do: {seen}", id = id, seen = seen)]);
                 continue;
             }
             Ok(Probe::Blocked(findings)) => {
                 for finding in findings {
-                    say(&plain::finding(&format!("{id} refused:"), &finding));
+                    say(&plain::finding(&tr!("{id} refused:", id = id), &finding));
                 }
                 continue;
             }
@@ -64,9 +64,10 @@ pub(super) async fn plan(hosts: &Hosts, through: Chapter) -> Outcome {
             Err(e) => say(&plain::not_planned(&id, &title, &e.to_string())),
         }
     }
-    say(&[format!(
-        "[plan] {todo} of {} steps would run; each is worked out again from a fresh look when its turn comes",
-        steps.len()
+    say(&[tr!(
+        "[plan] {todo} of {steps} steps would run; each is worked out again from a fresh look when its turn comes",
+        todo = todo,
+        steps = steps.len()
     )]);
     match (blocked, failed) {
         (true, _) => Outcome::Refused,

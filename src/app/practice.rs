@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::mpsc;
 
 use super::{
-    BAD_INPUT, Extras, Task,
-    cli::{OnFailure, PracticeArgs, ReportArgs},
+    BAD_INPUT, Extras, Flags, Task, Training,
+    cli::{ApproveArg, OnFailure, PracticeArgs, ReportArgs},
     headless::{ByFlags, say},
     history, paths,
     screen::Taken,
@@ -18,10 +18,11 @@ use super::{
 };
 use crate::{
     cluster::Cluster,
-    engine::{Approve, Chapter, event::Outcome, report::report as report_of},
-    practice::{self, Options, Practice, Scenario},
+    engine::{Chapter, event::Outcome, report::report as report_of},
+    practice::{self, Options, Practice, Scenario, ScenarioError},
     remote::Nobody,
     runbook,
+    training::drill::Drill,
     ui::Theme,
 };
 
@@ -34,15 +35,12 @@ const OUT_OF_SIGHT: u32 = 1000;
 /// Builds the scenario and walks it; the exit code is that of a run.
 pub(super) async fn run(args: &PracticeArgs, theme: Theme) -> u8 {
     if args.list {
-        let scenarios: Vec<_> = Scenario::names().filter_map(|name| Scenario::find(name).ok()).collect();
-        let width = scenarios.iter().map(|s| s.name.len()).max().unwrap_or_default();
-        say(&scenarios.iter().map(|s| format!("{:width$}  {}", s.name, s.about)).collect::<Vec<_>>());
+        list();
         return 0;
     }
     let speed = if args.fast { FAST } else { 1 };
     let options = Options { speed, workers: args.workers, seed: args.seed };
-    let built = Scenario::find(&args.scenario).and_then(|s| practice::build(&s, options).map(|p| (s, p)));
-    let (scenario, practice) = match built {
+    let (drill, practice) = match laid_out(&args.scenario, options) {
         Ok(both) => both,
         Err(e) => {
             eprintln!("banister: {e}");
@@ -50,7 +48,10 @@ pub(super) async fn run(args: &PracticeArgs, theme: Theme) -> u8 {
         }
     };
     if args.headless {
-        let (name, about) = (&scenario.name, &scenario.about);
+        let (name, about) = match &drill {
+            Some(drill) => (drill.name.clone(), drill.story.get().trim().trim_end_matches(['.', '。']).to_owned()),
+            None => (args.scenario.clone(), Scenario::find(&args.scenario).map(|s| s.about).unwrap_or_default()),
+        };
         say(&[tr!("[practice] {name}: {about}; every host lives in memory", name = name, about = about)]);
     }
     let cluster = practice.cluster.clone();
@@ -66,8 +67,10 @@ pub(super) async fn run(args: &PracticeArgs, theme: Theme) -> u8 {
     } else {
         grow
     };
-    let flags = args.headless.then_some((args.approve, args.on_failure));
-    let code = walk(&hosts, task, flags, Extras { record: args.record.clone(), theme }).await;
+    let flags = args.headless.then_some(Flags { approve: args.approve, on_failure: args.on_failure, take_over: false });
+    let training = Training { two_key: args.two_key, guided: args.guided, drill: drill.map(Arc::new) };
+    let extras = Extras { record: args.record.clone(), theme, training };
+    let code = walk(&hosts, task, flags, extras).await;
     tell_report(&cluster, &args.scenario, code == 0 && task != Task::TakeBack);
     code
 }
@@ -104,6 +107,36 @@ fn tell_report(cluster: &Arc<Cluster>, scenario: &str, grown: bool) {
     }
 }
 
+/// A scenario, or a drill's, laid out.
+fn laid_out(name: &str, options: Options) -> Result<(Option<Drill>, Practice), ScenarioError> {
+    if let Some(drill) = Drill::find(name)? {
+        let practice = drill.build(options)?;
+        return Ok((Some(drill), practice));
+    }
+    let scenario = Scenario::find(name).map_err(|e| match e {
+        ScenarioError::Unknown { name, known } => ScenarioError::Unknown {
+            name,
+            known: format!("{known}, {}", Drill::names().collect::<Vec<_>>().join(", ")),
+        },
+        other => other,
+    })?;
+    Ok((None, practice::build(&scenario, options)?))
+}
+
+/// Names the scenarios, then the drills by how hard they are.
+fn list() {
+    let mut lines = vec![tr!("Scenarios:")];
+    for name in Scenario::names() {
+        let about = Scenario::find(name).map(|s| s.about).unwrap_or_default();
+        lines.push(format!("  {name:14} {about}"));
+    }
+    lines.push(tr!("Drills, * easy to *** hard:"));
+    for drill in Drill::names().filter_map(|name| Drill::find(name).ok().flatten()) {
+        lines.push(format!("  {:14} {:3} {}", drill.name, "*".repeat(usize::from(drill.level)), drill.title.get()));
+    }
+    say(&lines);
+}
+
 /// The program's own scenario that a command's FILE names; a file of that name comes first.
 pub(super) fn named(file: &Path) -> Option<Scenario> {
     let name = file.to_str().filter(|_| !file.exists())?;
@@ -131,7 +164,8 @@ async fn grown(practice: &Practice, hosts: &Hosts, task: Task, speed: u32) -> Re
     }
     let etcd = looked.etcd.clone().ok_or_else(|| "etcd".to_owned())?;
     let (cx, steps) = session.steps(&looked, &etcd, task).await?;
-    let operator = Arc::new(ByFlags { approve: Approve::All, on_failure: OnFailure::Stop });
+    let flags = Flags { approve: Some(ApproveArg::All), on_failure: OnFailure::Stop, take_over: false };
+    let operator = Arc::new(ByFlags { flags, two_keys: false });
     let (events, _unread) = mpsc::unbounded_channel();
     let engine = session.engine(&looked, &cx, operator, events, Arc::new(AtomicBool::new(false)));
     let (outcome, why) = engine.map_err(|e| e.to_string())?.run(&steps, task.through()).await;

@@ -21,13 +21,14 @@ pub(super) async fn run(args: &ReplayArgs) -> u8 {
     };
     let idle = args.idle_limit.map(Duration::from_secs_f64);
     let player = Player::new(cast, args.speed, idle);
-    let mut taken = match Taken::take(Extras::default(), "", "a recording is played on a terminal; run it at one") {
+    let mut taken = match Taken::take(Extras::default(), "", trs!("a recording is played on a terminal; run it at one"))
+    {
         Ok(taken) => taken,
         Err(code) => return code,
     };
     let at = play(player, &mut taken, &args.file).await;
     taken.give_back();
-    println!("{}: {} s played", args.file.display(), at.as_secs());
+    println!("{}", tr!("{file}: {seconds} s played", file = args.file.display(), seconds = at.as_secs()));
     0
 }
 
@@ -76,12 +77,14 @@ fn draw(screen: &mut Screen, player: &Player, colour: bool, paused: bool, file: 
         let (columns, rows) = player.size();
         let cut = columns > area.width || rows > area.height;
         let words = match (player.wait(), paused, cut) {
-            (None, ..) => " end of the recording: q leaves ".to_owned(),
-            (_, true, _) => " held: Space goes on, q leaves ".to_owned(),
-            (.., true) => format!(" recorded at {columns}x{rows}: enlarge the terminal to see all "),
+            (None, ..) => trs!(" end of the recording: q leaves ").to_owned(),
+            (_, true, _) => trs!(" held: Space goes on, q leaves ").to_owned(),
+            (.., true) => {
+                tr!(" recorded at {columns}x{rows}: enlarge the terminal to see all ", columns = columns, rows = rows)
+            }
             _ => return,
         };
-        let title = crate::remote::clean::line(&format!(" replay of {}{words}", file.display()));
+        let title = crate::remote::clean::line(&tr!(" replay of {file}{words}", file = file.display(), words = words));
         let width = u16::try_from(title.chars().count()).unwrap_or(u16::MAX).min(area.width);
         if area.height > 0 {
             let style = ratatui::style::Style::new().add_modifier(ratatui::style::Modifier::REVERSED);

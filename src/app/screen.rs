@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write};
 use tokio::sync::mpsc;
 
 use super::{
-    BAD_INPUT, Extras,
+    BAD_INPUT, Extras, Training,
     input::{Input, Inputs},
 };
 use crate::{
@@ -24,6 +24,8 @@ pub(super) struct Taken {
     inputs: Inputs,
     /// What it can show.
     pub theme: Theme,
+    /// What is trained there.
+    pub training: Training,
     recorder: Option<Recorder>,
     /// Gives it back.
     guard: Guard,
@@ -51,11 +53,16 @@ impl Taken {
         let (panicked, panics) = mpsc::unbounded_channel();
         let copy = recorder.clone().map(|r| Box::new(r) as Box<dyn Write>);
         match Guard::enter(move |words| drop(panicked.send(words)), copy) {
-            Ok((guard, screen)) => {
-                Ok(Self { screen, inputs: Inputs::start(panics), theme: extras.theme, recorder, guard })
-            }
+            Ok((guard, screen)) => Ok(Self {
+                screen,
+                inputs: Inputs::start(panics),
+                theme: extras.theme,
+                training: extras.training,
+                recorder,
+                guard,
+            }),
             Err(e) => {
-                eprintln!("banister: the terminal cannot be used: {e}");
+                eprintln!("{}", tr!("banister: the terminal cannot be used: {e}", e = e));
                 Err(1)
             }
         }

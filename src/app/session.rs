@@ -9,9 +9,10 @@ use super::{Task, history, paths};
 use crate::{
     cluster::{Cluster, EtcdPair, HostName},
     engine::{
-        Engine, Event, Journal, Operator,
+        Engine, Event, Journal, Lease, Operator,
         act::handshake,
         journal::{JournalError, Record},
+        lock::Claim,
         step::SharedStep,
         undo,
     },
@@ -107,7 +108,7 @@ impl Session {
                         address: format!("{}:22", node.address),
                         user: "root".into(),
                         method: "practice".into(),
-                        host_key: "none: this host is practice".into(),
+                        host_key: trs!("none: this host is practice").into(),
                         via: None,
                         took: std::time::Duration::ZERO,
                     };
@@ -200,7 +201,7 @@ impl Session {
     ) -> Result<Engine, JournalError> {
         let now = jiff::Timestamp::now();
         let name = format!("{}-{}.jsonl", now.strftime("%Y%m%dT%H%M%S%.3fZ"), std::process::id());
-        let mut journal = Journal::create(&paths::journals(&self.cluster).join(name))?;
+        let mut journal = Journal::create(&paths::journals(&self.cluster).join(&name))?;
         journal.write(Record::Run {
             cluster: self.cluster.name.clone(),
             // Found again from anywhere.
@@ -210,7 +211,15 @@ impl Session {
             stamp: cx.stamp.clone(),
         })?;
         journal.write(survey_record(&looked.observed))?;
-        Ok(Engine { remote: self.remote.clone(), etcd: cx.etcd.clone(), operator, events, journal, stop })
+        // The first of the file: a cluster file has one at least.
+        let lock = match self.cluster.masters.first() {
+            Some(first) => {
+                let run = format!("{} {name}", self.cluster.name);
+                Lease::of(Claim::new(self.remote.clone(), first.name.clone(), &operator_name(), &run))
+            }
+            None => Lease::none(),
+        };
+        Ok(Engine { remote: self.remote.clone(), etcd: cx.etcd.clone(), operator, events, journal, lock, stop })
     }
 }
 
@@ -232,7 +241,7 @@ fn survey_record(observed: &Observed) -> Record {
 }
 
 /// `user@host` of the machine the program runs on.
-fn operator_name() -> String {
+pub(super) fn operator_name() -> String {
     let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).unwrap_or_else(|_| "unknown".into());
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     clean::line(&format!("{user}@{}", host.trim()))

@@ -19,8 +19,12 @@ pub(super) struct Tty {
 impl Asker for Tty {
     async fn accept_host_key(&self, host: &HostName, address: &str, key_type: &str, fingerprint: &str) -> bool {
         let _one = self.one.lock().await;
-        let question = format!(
-            "{host} ({address}) shows an unknown {key_type} key:\n  {fingerprint}\nCompare it with the host's own. Is it the right one? Type yes: "
+        let question = tr!(
+            "{host} ({address}) shows an unknown {key_type} key:\n  {fingerprint}\nCompare it with the host's own. Is it the right one? Type yes: ",
+            host = host,
+            address = address,
+            key_type = key_type,
+            fingerprint = fingerprint
         );
         let answer = tokio::task::spawn_blocking(move || {
             eprint!("{}", clean::text(&question));

@@ -48,7 +48,7 @@ pub(super) async fn run(theme: Theme, was_told: bool) -> u8 {
     let mut taken = match Taken::take(
         extras,
         "",
-        "the first screen needs a terminal; banister --help says what can be done without one",
+        trs!("the first screen needs a terminal; banister --help says what can be done without one"),
     ) {
         Ok(taken) => taken,
         Err(code) => return code,

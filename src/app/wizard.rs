@@ -15,27 +15,29 @@ use std::{
 use crossterm::event::{Event as TermEvent, KeyEventKind};
 use secrecy::SecretString;
 use tokio::sync::{
-    Notify,
     mpsc::{self, UnboundedReceiver, UnboundedSender},
-    oneshot,
+    oneshot, watch as watching,
 };
 
-use asked::{AtScreen, AtWizard, relay_connects};
+pub(super) use asked::AtScreen;
+use asked::{AtWizard, relay_connects};
 
 use super::{
-    Task, clipboard,
+    Task, Training, clipboard,
+    drill::Trainee,
     input::Input,
     live::{self, Live},
     screen::Taken,
     session::{Hosts, Looked, Session, unheard},
+    two_keys::TwoKeys,
 };
 use crate::{
     engine::{
-        Confirmed,
+        Confirmed, Risk,
         confirm::{Choice, ConfirmRequest, Decision},
         event::{Event, Outcome, StepState},
     },
-    remote::etcd::EtcdApi,
+    remote::{etcd::EtcdApi, lock::Lock},
     runbook::texts,
     survey::{Observed, Severity},
     ui::{Answer, Effect, Model, Msg, Now, Pace, Setup, StepText, terminal::Screen, update, view},
@@ -48,7 +50,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// Runs the wizard in a terminal that was taken, and gives it back; the exit code.
 pub(super) async fn run(hosts: &Hosts, task: Task, mut taken: Taken) -> u8 {
     let (to_self, inbox) = mpsc::unbounded_channel();
-    let wizard = Wizard::new(hosts, task, to_self, &taken);
+    let mut wizard = Wizard::new(hosts, task, to_self, &taken);
+    wizard.train(hosts, &taken.training);
     let (code, farewell) = wizard.run(&mut taken, inbox).await;
     taken.give_back();
     if let Some(farewell) = farewell {
@@ -59,7 +62,7 @@ pub(super) async fn run(hosts: &Hosts, task: Task, mut taken: Taken) -> u8 {
 }
 
 /// What comes into the loop from the program's own tasks.
-enum Inner {
+pub(super) enum Inner {
     Msg(Msg),
     /// A look at everything is done.
     Looked(Looked),
@@ -69,6 +72,8 @@ enum Inner {
     Failed(oneshot::Sender<Choice>),
     /// A host's key is not known.
     HostKey(u64, oneshot::Sender<bool>),
+    /// Another run's lock may be taken over; the answer goes into the sender.
+    TakeOver(Lock, oneshot::Sender<bool>),
     /// A secret is wanted.
     Secret(u64, oneshot::Sender<Option<SecretString>>),
     /// The run is over.
@@ -85,6 +90,7 @@ struct Wizard {
     looked: Option<Looked>,
     confirm: Option<(ConfirmRequest, oneshot::Sender<Decision>)>,
     failed: Option<oneshot::Sender<Choice>>,
+    take_over: Option<oneshot::Sender<bool>>,
     host_keys: HashMap<u64, oneshot::Sender<bool>>,
     secrets: HashMap<u64, oneshot::Sender<Option<SecretString>>>,
     outcome: Option<Outcome>,
@@ -93,8 +99,14 @@ struct Wizard {
     /// Batches of journal lines, once the hosts are followed.
     logs: Option<mpsc::Receiver<LogMsg>>,
     /// Makes the pollers of masters and ports look at once.
-    nudge: [Arc<Notify>; 2],
+    nudge: watching::Sender<u64>,
     hung_up: bool,
+    /// An accident to find, and the cluster it happened in.
+    trainee: Option<Trainee>,
+    /// Asks whoever sits at the screen.
+    asker: Arc<AtScreen>,
+    /// The second person, in two-key mode.
+    keys: Option<TwoKeys>,
 }
 
 impl Wizard {
@@ -102,7 +114,7 @@ impl Wizard {
         let began = Instant::now();
         let (states, arriving) = mpsc::unbounded_channel();
         let asker = Arc::new(AtScreen::new(to_self.clone()));
-        let session = Session::new(hosts, asker, Some(states));
+        let session = Session::new(hosts, asker.clone(), Some(states));
         tokio::spawn(relay_connects(arriving, to_self.clone()));
         let model = Model::new(Setup {
             cluster: hosts.cluster().clone(),
@@ -122,14 +134,32 @@ impl Wizard {
             looked: None,
             confirm: None,
             failed: None,
+            take_over: None,
             host_keys: HashMap::new(),
             secrets: HashMap::new(),
             outcome: None,
             running: false,
             watching: false,
             logs: None,
-            nudge: Default::default(),
+            nudge: watching::Sender::new(0),
             hung_up: false,
+            trainee: None,
+            asker,
+            keys: None,
+        }
+    }
+
+    /// What is trained, where something is, and who is the second person.
+    fn train(&mut self, hosts: &Hosts, training: &Training) {
+        if training.guided {
+            self.model = self.model.clone().guided();
+        }
+        if let (Some(drill), Hosts::Practice(practice)) = (&training.drill, hosts) {
+            self.model = self.model.clone().with_drill(drill.clone());
+            self.trainee = Some(Trainee { drill: drill.clone(), practice: practice.clone() });
+        }
+        if training.two_key || hosts.cluster().two_key {
+            self.keys = Some(TwoKeys::pair(self.asker.clone()));
         }
     }
 
@@ -202,7 +232,7 @@ impl Wizard {
             Inner::Msg(msg) => {
                 // A step has just changed files, certificates or units, perhaps.
                 if matches!(msg, Msg::Engine(Event::State(_, StepState::Done(_) | StepState::Failed(_)))) {
-                    self.nudge.iter().for_each(|n| n.notify_one());
+                    self.nudge.send_modify(|n| *n += 1);
                 }
                 return self.tell(msg);
             }
@@ -220,6 +250,10 @@ impl Wizard {
             }
             Inner::Confirm(request, reply) => self.confirm = Some((request, reply)),
             Inner::Failed(reply) => self.failed = Some(reply),
+            Inner::TakeOver(lock, reply) => {
+                self.take_over = Some(reply);
+                return self.tell(Msg::AskTakeOver { id: 0, lock });
+            }
             Inner::HostKey(id, reply) => {
                 self.host_keys.insert(id, reply);
             }
@@ -257,18 +291,43 @@ impl Wizard {
                     let _ = reply.send(yes);
                 }
             }
+            Effect::TakeOver { yes, .. } => {
+                if let Some(reply) = self.take_over.take() {
+                    let _ = reply.send(yes);
+                }
+            }
             Effect::Secret { id, secret } => {
                 if let Some(reply) = self.secrets.remove(&id) {
                     let _ = reply.send(secret.map(crate::ui::Secret::into_inner));
                 }
             }
             Effect::Copy(text) => clipboard::copy(&text),
+            Effect::Drill(wish) => {
+                if let Some(trainee) = &self.trainee {
+                    trainee.wish(wish, &self.session, &self.to_self);
+                }
+            }
         }
         false
     }
 
     fn answer(&mut self, answer: &Answer) {
         let Some((request, reply)) = self.confirm.take() else { return };
+        let two_keys = self.keys.clone().filter(|_| request.risk == Risk::Irreversible);
+        if let (Answer::Go { step, typed }, Some(keys)) = (answer, two_keys)
+            && *step == request.step
+            && let Some(confirmed) = Confirmed::by_operator(&request, typed)
+        {
+            // The engine waits for both; the question to the second person is a dialog of its own.
+            tokio::spawn(async move {
+                let decision = match keys.second(&request.step).await {
+                    Some(second) => Decision::Go(confirmed.with_second(&second)),
+                    None => Decision::Stop,
+                };
+                let _ = reply.send(decision);
+            });
+            return;
+        }
         let decision = match answer {
             Answer::Go { step, typed } if *step == request.step => {
                 Confirmed::by_operator(&request, typed).map_or(Decision::Stop, Decision::Go)
@@ -301,18 +360,13 @@ impl Wizard {
 
     /// Follows masters, ports and journals from now on.
     fn live(&mut self) {
-        let live = live::start(&self.session.cluster, self.session.remote(), self.nudge.clone());
-        let Live { mut masters, mut served, logs, sources } = live;
+        let live = live::start(&self.session.cluster, self.session.remote(), &self.nudge.subscribe(), self.began);
+        let Live { mut looks, logs, sources } = live;
         self.tell(Msg::Sources(sources));
         self.logs = Some(logs);
-        let (to, began) = (self.to_self.clone(), self.began);
+        let to = self.to_self.clone();
         tokio::spawn(async move {
-            loop {
-                let msg = tokio::select! {
-                    Some(hosts) = masters.recv() => Msg::Masters(hosts, began.elapsed()),
-                    Some(ports) = served.recv() => Msg::Served(ports),
-                    else => return,
-                };
+            while let Some(msg) = looks.recv().await {
                 if to.send(Inner::Msg(msg)).is_err() {
                     return;
                 }
@@ -325,6 +379,7 @@ impl Wizard {
         let Some(looked) = self.looked.clone().filter(|_| !self.running) else { return };
         self.running = true;
         let (session, to, stop, task) = (self.session.clone(), self.to_self.clone(), self.stop.clone(), self.task);
+        let two_keys = self.keys.is_some();
         tokio::spawn(async move {
             let Some(etcd) = looked.etcd.clone() else { return };
             let (events, mut arriving) = mpsc::unbounded_channel();
@@ -334,13 +389,16 @@ impl Wizard {
                     let _ = relay.send(Inner::Msg(Msg::Engine(event)));
                 }
             });
-            let outcome = match walk(&session, &looked, &etcd, task, to.clone(), events.clone(), stop).await {
-                Ok(outcome) => outcome,
-                Err(why) => {
-                    let _ = events.send(Event::Finished(Outcome::Failed, why));
-                    Outcome::Failed
-                }
-            };
+            let outcome =
+                match walk(&session, &looked, &etcd, task, AtWizard { to: to.clone(), two_keys }, events.clone(), stop)
+                    .await
+                {
+                    Ok(outcome) => outcome,
+                    Err(why) => {
+                        let _ = events.send(Event::Finished(Outcome::Failed, why));
+                        Outcome::Failed
+                    }
+                };
             drop(events);
             let _ = to.send(Inner::Over(outcome));
             let _ = relayed.await;
@@ -354,12 +412,12 @@ async fn walk(
     looked: &Looked,
     etcd: &Arc<EtcdApi>,
     task: Task,
-    to: UnboundedSender<Inner>,
+    operator: AtWizard,
     events: UnboundedSender<Event>,
     stop: Arc<AtomicBool>,
 ) -> Result<Outcome, String> {
     let (cx, steps) = session.steps(looked, etcd, task).await?;
-    let operator = Arc::new(AtWizard { to });
+    let operator = Arc::new(operator);
     let mut engine = session.engine(looked, &cx, operator, events, stop).map_err(|e| e.to_string())?;
     Ok(engine.run(&steps, task.through()).await.0)
 }

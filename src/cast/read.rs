@@ -22,7 +22,7 @@ const LONGEST: f64 = 1e7;
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CastError {
     /// It cannot be made.
-    #[error("the recording {} cannot be made: {why}; name another file", path.display())]
+    #[error("{}", tr!("the recording {path} cannot be made: {why}; name another file", path = path.display(), why = why))]
     Create {
         /// Which file.
         path: PathBuf,
@@ -30,7 +30,7 @@ pub enum CastError {
         why: String,
     },
     /// It cannot be read.
-    #[error("{}: {why}; name a recording that you may read", path.display())]
+    #[error("{}", tr!("{path}: {why}; name a recording that you may read", path = path.display(), why = why))]
     Unreadable {
         /// Which file.
         path: PathBuf,
@@ -38,7 +38,7 @@ pub enum CastError {
         why: String,
     },
     /// It is no asciicast v2.
-    #[error("{} line {line}: {why}; banister plays asciicast v2, as --record and asciinema write it", path.display())]
+    #[error("{}", tr!("{path} line {line}: {why}; banister plays asciicast v2, as --record and asciinema write it", path = path.display(), line = line, why = why))]
     Malformed {
         /// Which file.
         path: PathBuf,
@@ -99,9 +99,9 @@ pub fn read(path: &Path) -> Result<Cast, CastError> {
     let mut lines = BufReader::new(file.take(MOST)).split(b'\n');
     let first = lines.next().transpose().map_err(unreadable)?.unwrap_or_default();
     let header: Header =
-        serde_json::from_slice(&first).map_err(|e| malformed(1, format!("no header of an asciicast: {e}")))?;
+        serde_json::from_slice(&first).map_err(|e| malformed(1, tr!("no header of an asciicast: {e}", e = e)))?;
     if header.version != 2 {
-        return Err(malformed(1, format!("asciicast version {}", header.version)));
+        return Err(malformed(1, tr!("asciicast version {version}", version = header.version)));
     }
     let size = believable(header.width, header.height)
         .ok_or_else(|| malformed(1, format!("a terminal of {}x{}", header.width, header.height)))?;
@@ -124,7 +124,7 @@ pub fn read(path: &Path) -> Result<Cast, CastError> {
             }
         };
         if !(0.0..=LONGEST).contains(&seconds) {
-            return Err(malformed(number, format!("an event at {seconds} s")));
+            return Err(malformed(number, tr!("an event at {seconds} s", seconds = seconds)));
         }
         // Time never runs backwards, whatever the file says.
         last = last.max(Duration::from_secs_f64(seconds));

@@ -115,9 +115,10 @@ impl Tape {
         let Some(file) = &mut self.file else { return };
         // One write a line: what is in the file is whole up to the last line.
         if let Err(e) = file.write_all(format!("{value}\n").as_bytes()) {
-            self.trouble = Some(format!(
-                "the recording {} ends early: {e}; make room, or record to another place",
-                self.path.display()
+            self.trouble = Some(tr!(
+                "the recording {path} ends early: {e}; make room, or record to another place",
+                path = self.path.display(),
+                e = e
             ));
             self.file = None;
         }

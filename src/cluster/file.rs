@@ -123,13 +123,13 @@ impl Problems {
             let last = self.list.last().and_then(|p| p.line);
             self.list.push(Problem {
                 line: last,
-                what: format!("{more} more problems below are not shown"),
-                remedy: "mend these first".into(),
+                what: tr!("{more} more problems below are not shown", more = more),
+                remedy: trs!("mend these first").into(),
             });
         }
         if self.list.is_empty() {
             // Unreachable while every `None` of a room comes with a problem; a lost message must not become a success.
-            self.add_whole("the file could not be understood", "compare it with the sample in the README");
+            self.add_whole(trs!("the file could not be understood"), trs!("compare it with the sample in the README"));
         }
         FileErrors { path: path.to_owned(), problems: self.list }
     }
@@ -147,8 +147,8 @@ fn read(path: &Path) -> Result<String, Problem> {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         Problem {
             line: Some(before.split(|b| *b == b'\n').count()),
-            what: "the file is not UTF-8 text from here on".into(),
-            remedy: "save it as UTF-8".into(),
+            what: trs!("the file is not UTF-8 text from here on").into(),
+            remedy: trs!("save it as UTF-8").into(),
         }
     })
 }
@@ -156,11 +156,11 @@ fn read(path: &Path) -> Result<String, Problem> {
 fn unreadable(error: &io::Error) -> Problem {
     let (what, remedy) = match error.kind() {
         io::ErrorKind::NotFound => {
-            ("there is no such file".into(), "check the path; the README has a cluster file to start from")
+            (trs!("there is no such file").into(), trs!("check the path; the README has a cluster file to start from"))
         }
-        io::ErrorKind::PermissionDenied => ("the file may not be read".into(), "check its owner and mode"),
-        io::ErrorKind::IsADirectory => ("this is a directory".into(), "name the cluster file in it"),
-        _ => (format!("the file cannot be read: {error}"), "check the path and the disk it lies on"),
+        io::ErrorKind::PermissionDenied => (trs!("the file may not be read").into(), trs!("check its owner and mode")),
+        io::ErrorKind::IsADirectory => (trs!("this is a directory").into(), trs!("name the cluster file in it")),
+        _ => (tr!("the file cannot be read: {error}", error = error), trs!("check the path and the disk it lies on")),
     };
     Problem { line: None, what, remedy: remedy.into() }
 }
@@ -168,8 +168,8 @@ fn unreadable(error: &io::Error) -> Problem {
 fn too_large() -> Problem {
     Problem {
         line: None,
-        what: format!("the file is larger than {} KiB", MAX_BYTES >> 10),
-        remedy: "check that this is the cluster file and not something else".into(),
+        what: tr!("the file is larger than {size} KiB", size = MAX_BYTES >> 10),
+        remedy: trs!("check that this is the cluster file and not something else").into(),
     }
 }
 

@@ -357,6 +357,8 @@ pub struct Cluster {
     pub lifetime_days: Option<u32>,
     /// Language of the screens; `None` takes that of the locale.
     pub lang: Option<Lang>,
+    /// Points of no return want a second person's yes. Default false.
+    pub two_key: bool,
     /// Remarks made while checking.
     pub notices: Vec<Notice>,
 }
@@ -447,29 +449,34 @@ impl Voters {
 
     /// `3 voters (3 healthy), quorum 2, survives 1`.
     pub fn sentence(self) -> String {
-        let plural = |n| if n == 1 { "" } else { "s" };
         let healthy = match self.healthy {
             h if h == self.total => String::new(),
-            h => format!(" ({h} healthy)"),
+            h => tr!(" ({healthy} healthy)", healthy = h),
         };
         let survives = match self.margin() {
-            m if m < 0 => "NO QUORUM".to_owned(),
-            m => format!("survives {}", m.min(isize::try_from(tolerated(self.total)).unwrap_or(m))),
+            m if m < 0 => trs!("NO QUORUM").to_owned(),
+            m => tr!("survives {margin}", margin = m.min(isize::try_from(tolerated(self.total)).unwrap_or(m))),
         };
         let learners = match self.learners {
             0 => String::new(),
-            n => format!(", {n} learner{}", plural(n)),
+            n => tr!(", {n} learner" | ", {n} learners" % n),
         };
-        let (total, s) = (self.total, plural(self.total));
-        format!("{total} voter{s}{healthy}, quorum {}, {survives}{learners}", quorum(total))
+        tr!(
+            "{n} voter{healthy}, quorum {quorum}, {survives}{learners}"
+                | "{n} voters{healthy}, quorum {quorum}, {survives}{learners}" % self.total,
+            healthy = healthy,
+            quorum = quorum(self.total),
+            survives = survives,
+            learners = learners
+        )
     }
 
     /// What happens "if one member dies now".
     pub fn if_one_dies(self) -> &'static str {
         match self.margin() {
-            m if m < 0 => "already down",
-            0 => "etcd is DOWN",
-            _ => "still up",
+            m if m < 0 => trs!("already down"),
+            0 => trs!("etcd is DOWN"),
+            _ => trs!("still up"),
         }
     }
 }

@@ -8,8 +8,9 @@ use async_trait::async_trait;
 use super::{
     plan::PlanView,
     step::{Risk, StepId},
+    witness::Second,
 };
-use crate::survey::Finding;
+use crate::{remote::lock::Lock, survey::Finding};
 
 /// Up to which risk `--approve` says yes beforehand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,12 +42,13 @@ impl Approve {
 pub struct Confirmed {
     step: StepId,
     by: &'static str,
+    second: Option<String>,
 }
 
 impl Confirmed {
     /// From a flag, if it covers the risk.
     pub fn by_flag(approve: Approve, step: &StepId, risk: Risk) -> Option<Self> {
-        approve.covers(risk).then(|| Self { step: step.clone(), by: "--approve" })
+        approve.covers(risk).then(|| Self { step: step.clone(), by: "--approve", second: None })
     }
 
     /// From the confirm dialog. An irreversible step wants the typed word to be exactly what the dialog asks for.
@@ -55,7 +57,29 @@ impl Confirmed {
             Some(word) => typed == word,
             None => true,
         };
-        enough.then(|| Self { step: request.step.clone(), by: "operator" })
+        enough.then(|| Self { step: request.step.clone(), by: "operator", second: None })
+    }
+
+    /// With a second person's yes to the same step; another step's adds nothing.
+    #[must_use]
+    pub fn with_second(mut self, second: &Second) -> Self {
+        if *second.step() == self.step {
+            self.second = Some(second.name().to_owned());
+        }
+        self
+    }
+
+    /// The second person, where there was one.
+    pub fn second(&self) -> Option<&str> {
+        self.second.as_deref()
+    }
+
+    /// Everybody who said yes, for the journal.
+    pub fn by_all(&self) -> String {
+        match &self.second {
+            Some(second) => format!("{} and {second} (two keys)", self.by),
+            None => self.by.to_owned(),
+        }
     }
 
     /// Which step it is for.
@@ -133,6 +157,15 @@ pub trait Operator: Send + Sync {
     /// May this step run?
     async fn confirm(&self, request: ConfirmRequest) -> Decision;
 
+    /// Whether points of no return want a second person's yes.
+    fn two_keys(&self) -> bool {
+        false
+    }
+
     /// A step failed.
     async fn failed(&self, failure: Failure) -> Choice;
+
+    /// The lock on the cluster is another run's, and its lease has run out: take it over? Only somebody who knows that
+    /// nobody works on the cluster any more may say yes.
+    async fn take_over(&self, lock: Lock) -> bool;
 }

@@ -4,6 +4,7 @@
 //! get in: [`crate::remote::SecretBytes`] and operations with content have no `Serialize`.
 
 use std::{
+    fmt,
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
@@ -14,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{act::UndoAct, step::Risk};
 
-/// The format's version; readers take this and every older one.
-pub const VERSION: u32 = 1;
+/// The format's version; readers take this and every older one. 2: [`Record::Lock`].
+pub const VERSION: u32 = 2;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +28,12 @@ pub struct Line {
     /// What.
     #[serde(flatten)]
     pub record: Record,
+}
+
+/// A line of any format.
+#[derive(Deserialize)]
+struct Version {
+    v: u32,
 }
 
 /// What is recorded.
@@ -52,6 +59,15 @@ pub enum Record {
         etcd: String,
         /// Findings, a line each, severity first.
         findings: Vec<String>,
+    },
+    /// The lock on the cluster was another run's and is this one's now.
+    Lock {
+        /// Whose it was, as `user@host`.
+        holder: String,
+        /// Since when.
+        since: String,
+        /// Why it could be had.
+        how: String,
     },
     /// A step is about to act: what takes it back, before anything is done.
     Intent {
@@ -136,7 +152,7 @@ pub struct Change {
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum JournalError {
     /// Not writable.
-    #[error("the journal {} cannot be written: {why}; make room or set XDG_STATE_HOME to a place that has some, then run again", path.display())]
+    #[error("{}", tr!("the journal {path} cannot be written: {why}; make room or set XDG_STATE_HOME to a place that has some, then run again", path = path.display(), why = why))]
     Write {
         /// Which file.
         path: PathBuf,
@@ -144,7 +160,7 @@ pub enum JournalError {
         why: String,
     },
     /// Not readable, or not a journal.
-    #[error("the journal {} line {line} cannot be read: {why}", path.display())]
+    #[error("{}", tr!("the journal {path} line {line} cannot be read: {why}", path = path.display(), line = line, why = why))]
     Read {
         /// Which file.
         path: PathBuf,
@@ -155,11 +171,26 @@ pub enum JournalError {
     },
 }
 
+/// What a journal is written on.
+pub trait Ink: fmt::Debug + Send + Sync {
+    /// Appends a line and waits until it will outlast a power cut.
+    fn append(&mut self, line: &[u8]) -> std::io::Result<()>;
+}
+
+impl Ink for File {
+    fn append(&mut self, line: &[u8]) -> std::io::Result<()> {
+        self.write_all(line)?;
+        self.sync_data()
+    }
+}
+
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
-    file: Option<File>,
+    ink: Option<Box<dyn Ink>>,
     path: PathBuf,
+    /// Why a line could not be written: half of it may be there, and nothing may stand behind that.
+    broken: Option<JournalError>,
 }
 
 impl Journal {
@@ -170,12 +201,21 @@ impl Journal {
             std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(fail)?;
         }
         let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path).map_err(fail)?;
-        Ok(Self { file: Some(file), path: path.to_owned() })
+        // The name itself has to last, too.
+        if let Some(dir) = path.parent() {
+            File::open(dir).and_then(|d| d.sync_all()).map_err(fail)?;
+        }
+        Ok(Self::on(Box::new(file), path))
+    }
+
+    /// A journal on something that is open already.
+    pub fn on(ink: Box<dyn Ink>, path: &Path) -> Self {
+        Self { ink: Some(ink), path: path.to_owned(), broken: None }
     }
 
     /// A journal that keeps nothing, for `plan` and tests.
     pub fn nowhere() -> Self {
-        Self { file: None, path: PathBuf::new() }
+        Self { ink: None, path: PathBuf::new(), broken: None }
     }
 
     /// Where it lies.
@@ -185,12 +225,17 @@ impl Journal {
 
     /// Appends a record and waits until it is on the disk.
     pub fn write(&mut self, record: Record) -> Result<(), JournalError> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let Some(ink) = &mut self.ink else { return Ok(()) };
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
         let fail = |why: String| JournalError::Write { path: self.path.clone(), why };
         let line = Line { v: VERSION, at: jiff::Timestamp::now().to_string(), record };
         let mut text = serde_json::to_string(&line).map_err(|e| fail(e.to_string()))?;
         text.push('\n');
-        file.write_all(text.as_bytes()).and_then(|()| file.sync_data()).map_err(|e| fail(e.to_string()))
+        let written = ink.append(text.as_bytes()).map_err(|e| fail(e.to_string()));
+        self.broken = written.as_ref().err().cloned();
+        written
     }
 
     /// Reads a journal. A torn last line (the machine went down while writing) is left out; anything else that can't be
@@ -208,10 +253,13 @@ impl Journal {
             if text.is_empty() {
                 continue;
             }
+            // The version first: what a newer program writes may make no sense here.
+            if let Ok(Version { v }) = serde_json::from_slice::<Version>(&text)
+                && v > VERSION
+            {
+                return Err(fail(number + 1, format!("written by a newer banister (format {v}); take that one")));
+            }
             match serde_json::from_slice::<Line>(&text) {
-                Ok(line) if line.v > VERSION => {
-                    return Err(fail(number + 1, format!("written by a newer banister (format {})", line.v)));
-                }
                 Ok(line) => lines.push(line),
                 Err(e) => torn = Some((number + 1, e.to_string())),
             }
@@ -255,11 +303,97 @@ mod tests {
         assert!(Journal::read(&path).unwrap_err().to_string().contains("line 1"));
     }
 
+    /// A record of every kind there is.
+    fn every_record() -> Vec<Record> {
+        let step = || "etcd.join@master04".to_owned();
+        let change = Change { host: "h".into(), path: "/etc/x".into(), diff: "+a\n".into() };
+        let all = vec![
+            Record::Run {
+                cluster: "prod".into(),
+                file: "cluster.yaml".into(),
+                operator: "ops@jump".into(),
+                banister: "0.1.0".into(),
+                stamp: "s".into(),
+            },
+            Record::Survey { etcd: "3 voters".into(), findings: vec!["note: x".into()] },
+            Record::Lock { holder: "li@jump".into(), since: "then".into(), how: "taken over".into() },
+            Record::Intent {
+                step: step(),
+                risk: Risk::Disruptive,
+                confirmed_by: "operator".into(),
+                acts: vec!["a".into()],
+                undo: vec![UndoAct::DaemonReload { host: "h".into() }],
+                changes: vec![change],
+            },
+            Record::ActIntent { step: step(), act: 0 },
+            Record::ActOutcome { step: step(), act: 0, error: None, milliseconds: 1 },
+            Record::Outcome { step: step(), proofs: vec!["p".into()], error: None, milliseconds: 1 },
+            Record::Found { step: step(), seen: "s".into() },
+            Record::Undone { step: step(), error: None },
+            end(0),
+        ];
+        // A kind that is added has to be added here: it does not compile otherwise.
+        for record in &all {
+            match record {
+                Record::Run { .. }
+                | Record::Survey { .. }
+                | Record::Lock { .. }
+                | Record::Intent { .. }
+                | Record::ActIntent { .. }
+                | Record::ActOutcome { .. }
+                | Record::Outcome { .. }
+                | Record::Found { .. }
+                | Record::Undone { .. }
+                | Record::End { .. } => {}
+            }
+        }
+        all
+    }
+
     #[test]
-    fn the_first_format_still_loads() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journal/v1.jsonl");
-        let lines = Journal::read(&path).unwrap();
+    fn every_kind_of_record_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.jsonl");
+        let mut journal = Journal::create(&path).unwrap();
+        for record in every_record() {
+            journal.write(record).unwrap();
+        }
+        let read: Vec<_> = Journal::read(&path).unwrap().into_iter().map(|l| l.record).collect();
+        assert_eq!(read, every_record());
+    }
+
+    #[test]
+    fn a_disk_that_is_full_is_an_error_and_nothing_is_written_behind_half_a_line() {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut journal = Journal::on(Box::new(full), Path::new("/dev/full"));
+        let why = journal.write(end(0)).unwrap_err().to_string();
+        assert!(why.contains("No space left on device") && why.contains("run again"), "{why}");
+        let dir = tempfile::tempdir().unwrap();
+        let room_again = File::create(dir.path().join("x")).unwrap();
+        journal.ink = Some(Box::new(room_again));
+        assert_eq!(journal.write(end(0)).unwrap_err().to_string(), why, "room came too late for this run");
+    }
+
+    #[test]
+    fn old_formats_still_load() {
+        let fixture = |name: &str| {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journal").join(name);
+            Journal::read(&path).unwrap()
+        };
+        let lines = fixture("v1.jsonl");
         assert!(matches!(&lines[0].record, Record::Run { cluster, .. } if cluster == "prod"));
         assert!(matches!(&lines[1].record, Record::Intent { undo, .. } if undo.len() == 2));
+        let lines = fixture("v2.jsonl");
+        assert!(matches!(&lines[1].record, Record::Lock { holder, .. } if holder == "li@jump02"));
+        assert!(lines.iter().all(|l| l.v == 2) && VERSION == 2, "a new version needs a fixture of its own");
+    }
+
+    #[test]
+    fn a_journal_of_a_newer_program_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run.jsonl");
+        let newer = r#"{"v":99,"at":"t","record":"end","code":0,"why":""}"#;
+        std::fs::write(&path, format!("{newer}\n{newer}\n")).unwrap();
+        assert!(Journal::read(&path).unwrap_err().to_string().contains("newer banister (format 99)"));
     }
 }

@@ -7,15 +7,18 @@ pub mod act;
 pub mod confirm;
 pub mod event;
 pub mod journal;
+pub mod lock;
 pub mod plan;
 pub mod report;
 pub mod run;
 pub mod step;
 pub mod undo;
+pub mod witness;
 
 pub use confirm::{Approve, Confirmed, Operator};
 pub use event::Event;
 pub use journal::Journal;
+pub use lock::Lease;
 pub use plan::{Plan, PlanView};
 pub use run::Engine;
 pub use step::{Chapter, Probe, Risk, Step, StepId};

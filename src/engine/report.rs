@@ -154,18 +154,22 @@ fn add(run: &mut Run, line: &Line) {
 impl Report {
     /// As Markdown.
     pub fn markdown(&self) -> String {
-        let mut out = format!("# Growth of {}\n\n", self.cluster);
+        let mut out = tr!("# Growth of {cluster}\n\n", cluster = self.cluster);
         let _ = writeln!(
             out,
-            "Backups on the hosts: `{}` in the backup directory. On this machine: `{}`.",
-            self.stamp, self.backups
+            "{}",
+            tr!(
+                "Backups on the hosts: `{stamp}` in the backup directory. On this machine: `{backups}`.",
+                stamp = self.stamp,
+                backups = self.backups
+            )
         );
         for run in &self.runs {
             run.markdown(&mut out);
         }
-        out.push_str("\n## What can still be taken back\n\n");
+        out.push_str(trs!("\n## What can still be taken back\n\n"));
         if self.undo.is_empty() {
-            out.push_str("Nothing: every step was taken back, or none was begun.\n");
+            out.push_str(trs!("Nothing: every step was taken back, or none was begun.\n"));
         }
         for (step, acts) in &self.undo {
             let _ = writeln!(out, "- {step}");
@@ -179,12 +183,23 @@ impl Report {
 
 impl Run {
     fn markdown(&self, out: &mut String) {
-        let end = self.end.as_deref().unwrap_or("the program went down before it ended");
+        let end = self.end.as_deref().unwrap_or(trs!("the program went down before it ended"));
         let (began, ended) = (second(&self.began), second(&self.ended));
         let took = took(&self.began, &self.ended).map(|t| format!(", {t}")).unwrap_or_default();
-        let _ = writeln!(out, "\n## {began} by {}\n\nUntil {ended}{took}: {end}.\n", self.operator);
+        let _ = writeln!(
+            out,
+            "{}",
+            tr!(
+                "\n## {began} by {operator}\n\nUntil {ended}{took}: {end}.\n",
+                began = began,
+                operator = self.operator,
+                ended = ended,
+                took = took,
+                end = end
+            )
+        );
         if !self.etcd.is_empty() {
-            let _ = writeln!(out, "etcd before: {}.\n", self.etcd);
+            let _ = writeln!(out, "{}", tr!("etcd before: {etcd}.\n", etcd = self.etcd));
         }
         for finding in &self.findings {
             let _ = writeln!(out, "- {finding}");
@@ -193,7 +208,7 @@ impl Run {
             step.markdown(out);
         }
         if !self.found.is_empty() {
-            out.push_str("\n### Found done\n\n");
+            out.push_str(trs!("\n### Found done\n\n"));
         }
         for found in &self.found {
             let _ = writeln!(out, "- {}: {}", found.step, found.seen);
@@ -210,24 +225,39 @@ fn second(at: &str) -> String {
 fn took(began: &str, ended: &str) -> Option<String> {
     let (began, ended): (jiff::Timestamp, jiff::Timestamp) = (began.parse().ok()?, ended.parse().ok()?);
     let seconds = ended.as_second() - began.as_second();
-    Some(if seconds < 60 { format!("{seconds} s") } else { format!("{} min {} s", seconds / 60, seconds % 60) })
+    Some(if seconds < 60 {
+        format!("{seconds} s")
+    } else {
+        tr!("{minutes} min {seconds} s", minutes = seconds / 60, seconds = seconds % 60)
+    })
 }
 
 impl StepDone {
     fn markdown(&self, out: &mut String) {
-        let took =
-            self.milliseconds.map_or("never ended".to_owned(), |ms| format!("{}.{} s", ms / 1000, ms % 1000 / 100));
+        let took = self
+            .milliseconds
+            .map_or(trs!("never ended").to_owned(), |ms| format!("{}.{} s", ms / 1000, ms % 1000 / 100));
         let at = second(&self.at);
-        let _ = writeln!(out, "\n### {}\n\n{at}, confirmed by {}, {took}.\n", self.step, self.confirmed_by);
+        let _ = writeln!(
+            out,
+            "{}",
+            tr!(
+                "\n### {step}\n\n{at}, confirmed by {confirmed_by}, {took}.\n",
+                step = self.step,
+                at = at,
+                confirmed_by = self.confirmed_by,
+                took = took
+            )
+        );
         if let Some(error) = &self.error {
-            let back = if self.undone { " It was taken back." } else { "" };
-            let _ = writeln!(out, "**Failed:** {error}.{back}\n");
+            let back = if self.undone { trs!(" It was taken back.") } else { "" };
+            let _ = writeln!(out, "{}", tr!("**Failed:** {error}.{back}\n", error = error, back = back));
         }
         for act in &self.acts {
             let _ = writeln!(out, "- {act}");
         }
         for proof in &self.proofs {
-            let _ = writeln!(out, "- proven: {proof}");
+            let _ = writeln!(out, "{}", tr!("- proven: {proof}", proof = proof));
         }
         for change in &self.changes {
             let fence = fence(&change.diff);

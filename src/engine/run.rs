@@ -15,6 +15,7 @@ use super::{
     confirm::{Choice, ConfirmRequest, Confirmed, Decision, Failure, Operator},
     event::{Event, Outcome, StepInfo, StepState},
     journal::{Change, Journal, JournalError, Record},
+    lock::{Had, Lease},
     plan::{Plan, PlanView, Shown, UndoCard},
     step::{Chapter, Probe, Risk, SharedStep, StepId},
 };
@@ -39,6 +40,8 @@ pub struct Engine {
     pub events: UnboundedSender<Event>,
     /// The record.
     pub journal: Journal,
+    /// The lock on the cluster: taken before the first step, given back at the end.
+    pub lock: Lease,
     /// Set from outside (quit, SIGTERM, SIGHUP): the step that runs is finished, then the run stops.
     pub stop: Arc<AtomicBool>,
 }
@@ -69,10 +72,10 @@ impl Engine {
         let steps: Vec<_> = steps.iter().filter(|s| s.chapter() <= through).cloned().collect();
         self.send(Event::Steps(steps.iter().map(|s| info(&**s)).collect()));
         let mut changed = 0;
-        let mut end = None;
-        for step in &steps {
+        let mut end = self.take_lock().await.err();
+        for step in steps.iter().take(if end.is_none() { usize::MAX } else { 0 }) {
             if self.stop.load(Ordering::SeqCst) {
-                end = Some((Outcome::Stopped, format!("stopped before {}; run again to go on", step.id())));
+                end = Some((Outcome::Stopped, tr!("stopped before {id}; run again to go on", id = step.id())));
                 break;
             }
             match self.walk(step).await {
@@ -86,16 +89,41 @@ impl Engine {
         }
         let (outcome, why) = end.unwrap_or_else(|| {
             let why = if changed == 0 {
-                format!("nothing to do: all {} steps were done already", steps.len())
+                tr!("nothing to do: all {steps} steps were done already", steps = steps.len())
             } else {
-                format!("done: {changed} of {} steps ran, the others were done already", steps.len())
+                tr!(
+                    "done: {changed} of {steps} steps ran, the others were done already",
+                    changed = changed,
+                    steps = steps.len()
+                )
             };
             (Outcome::Done, why)
         });
+        if let Err(e) = self.lock.release().await {
+            self.send(Event::Note(tr!(
+                "the lock on the cluster was not given back ({e}); it ends by itself with its lease",
+                e = e
+            )));
+        }
         // The outcome is known even if its record can't be written; the exit code tells.
         let _ = self.journal.write(Record::End { code: outcome.code(), why: why.clone() });
         self.send(Event::Finished(outcome, why.clone()));
         (outcome, why)
+    }
+
+    /// The lock on the cluster, or why this run ends before it began.
+    async fn take_lock(&mut self) -> Result<(), (Outcome, String)> {
+        let operator = self.operator.clone();
+        let had = self.lock.take(|lock| async move { operator.take_over(lock).await }).await;
+        let (lock, how) = match had.map_err(|e| (Outcome::Refused, format!("{e}; nothing was changed")))? {
+            Had::Free => return Ok(()),
+            Had::Left(lock) => (lock, "left behind by a run on this machine that is dead"),
+            Had::TakenOver(lock) => (lock, "taken over: its lease had run out"),
+        };
+        let record = Record::Lock { holder: lock.holder.who.clone(), since: lock.since.clone(), how: how.into() };
+        self.journal.write(record).map_err(|e| (Outcome::Failed, e.to_string()))?;
+        self.send(Event::Note(format!("the lock of {} (since {}) was {how}", lock.holder.who, lock.since)));
+        Ok(())
     }
 
     /// One step, retried as often as the operator wants. `Ok(true)` when it changed something.
@@ -113,7 +141,7 @@ impl Engine {
                     self.state(&id, StepState::Waiting);
                     return Err((
                         Outcome::Stopped,
-                        format!("stopped at {id}; nothing of it was done; run again to go on"),
+                        tr!("stopped at {id}; nothing of it was done; run again to go on", id = id),
                     ));
                 }
                 Err(trouble) => trouble,
@@ -128,22 +156,27 @@ impl Engine {
             self.send(Event::Failed(failure.clone()));
             match self.operator.failed(failure).await {
                 Choice::Retry => {}
+                // Whoever has the lock now must not find things taken back under their hands.
+                Choice::Undo if matches!(error, ActError::Lock(_)) => return Err(Self::left(&id, begun, &error)),
                 Choice::Undo if begun && !undo.is_empty() => {
                     let undone = self.take_back(&id, &undo).await;
                     return Err((Outcome::Failed, undone));
                 }
                 Choice::Skip if skippable => {
                     self.state(&id, StepState::Skipped);
-                    self.send(Event::Note(format!("{id} was skipped; run again to do it later")));
+                    self.send(Event::Note(tr!("{id} was skipped; run again to do it later", id = id)));
                     return Ok(false);
                 }
-                Choice::Undo | Choice::Skip | Choice::Stop => {
-                    let outcome = if matches!(error, ActError::Gate(_)) { Outcome::Refused } else { Outcome::Failed };
-                    let how = if begun { "was left half done" } else { "changed nothing" };
-                    return Err((outcome, format!("{id} {how}: {error}; run again once that is mended")));
-                }
+                Choice::Undo | Choice::Skip | Choice::Stop => return Err(Self::left(&id, begun, &error)),
             }
         }
+    }
+
+    /// A step that failed and is left as it is.
+    fn left(id: &StepId, begun: bool, error: &ActError) -> (Outcome, String) {
+        let outcome = if matches!(error, ActError::Gate(_)) { Outcome::Refused } else { Outcome::Failed };
+        let how = if begun { "was left half done" } else { "changed nothing" };
+        (outcome, format!("{id} {how}: {error}; run again once that is mended"))
     }
 
     /// Probe to outcome, once. `None` when there was nothing to do.
@@ -155,20 +188,20 @@ impl Engine {
         began: Instant,
     ) -> Result<Option<Ended>, Trouble> {
         let id = step.id();
-        let looked = step.probe().await.map_err(|error| before("looking at the cluster", error))?;
+        let looked = step.probe().await.map_err(|error| before(trs!("looking at the cluster"), error))?;
         match looked {
             Probe::Done(seen) => {
                 self.journal.write(Record::Found { step: step.journal_name(), seen: seen.clone() })?;
                 self.state(&id, StepState::AlreadyDone(seen));
                 return Ok(None);
             }
-            Probe::Blocked(findings) => return Err(before("looking at the cluster", ActError::Gate(findings))),
+            Probe::Blocked(findings) => return Err(before(trs!("looking at the cluster"), ActError::Gate(findings))),
             Probe::Todo(_) => {}
         }
-        let plan = step.preview().await.map_err(|error| before("working out what to do", error))?;
+        let plan = step.preview().await.map_err(|error| before(trs!("working out what to do"), error))?;
         let view = Arc::new(plan.view.clone());
         self.send(Event::Preview(id.clone(), view.clone()));
-        self.gate(step).await.map_err(|error| before("the gate", error))?;
+        self.gate(step).await.map_err(|error| before(trs!("the gate"), error))?;
 
         let request = ConfirmRequest {
             step: id.clone(),
@@ -181,11 +214,21 @@ impl Engine {
         self.state(&id, StepState::Asking);
         self.send(Event::Asking(request.clone()));
         let confirmed = match self.operator.confirm(request).await {
+            Decision::Go(confirmed)
+                if plan.risk == Risk::Irreversible && self.operator.two_keys() && confirmed.second().is_none() =>
+            {
+                let why = tr!(
+                    "{step} wants a second person's yes: walk it in the wizard, with --two-key",
+                    step = confirmed.step()
+                );
+                self.send(Event::Note(why));
+                return Ok(Some(Ended::Stopped));
+            }
             Decision::Go(confirmed) if *confirmed.step() == id => confirmed,
             Decision::Go(_) | Decision::Stop => return Ok(Some(Ended::Stopped)),
         };
         // Minutes may lie between the question and the answer.
-        self.gate(step).await.map_err(|error| before("the gate", error))?;
+        self.gate(step).await.map_err(|error| before(trs!("the gate"), error))?;
         self.apply(step, plan, confirmed, undo, output, began).await?;
         Ok(Some(Ended::Well))
     }
@@ -201,20 +244,25 @@ impl Engine {
     ) -> Result<(), Trouble> {
         let id = step.id();
         let name = step.journal_name();
+        self.lock.still().await.map_err(|error| before("the lock on the cluster", error))?;
         self.journal.write(Record::Intent {
             step: name.clone(),
             risk: plan.risk,
-            confirmed_by: confirmed.by().to_owned(),
+            confirmed_by: confirmed.by_all(),
             acts: plan.view.acts.iter().map(Shown::line).collect(),
             undo: plan.undo.clone(),
             changes: changes(&plan.view),
         })?;
         *undo = plan.undo;
         self.send(Event::Confirmed(id.clone(), confirmed.by()));
+        if let Some(second) = confirmed.second() {
+            self.send(Event::Note(tr!("{step}: second key turned by {name}", step = id, name = second)));
+        }
         self.state(&id, StepState::Running);
         for (index, act) in plan.acts.iter().enumerate() {
             let doing = plan.view.acts.get(index).map(|a| a.title.clone()).unwrap_or_default();
             let after = |error| Trouble::Act { doing: doing.clone(), error, begun: true };
+            self.lock.still().await.map_err(after)?;
             if act.changes_membership() {
                 self.gate(step).await.map_err(after)?;
             }
@@ -244,7 +292,7 @@ impl Engine {
             }
             Err(error) => {
                 self.outcome(&name, Vec::new(), Some(&error), began)?;
-                Err(Trouble::Act { doing: "proving the effect".into(), error, begun: true })
+                Err(Trouble::Act { doing: trs!("proving the effect").into(), error, begun: true })
             }
         }
     }
@@ -276,7 +324,7 @@ impl Engine {
         let mut failed = Vec::new();
         let mut output = Vec::new();
         for (index, act) in undo.iter().enumerate() {
-            self.send(Event::Note(format!("undo: {}", act.shown().title)));
+            self.send(Event::Note(tr!("undo: {title}", title = act.shown().title)));
             if let Err(e) = self.watched(id, index, &mut output, |cx| async move { act.undo(&cx).await }).await {
                 failed.push(e.to_string());
             }
@@ -289,9 +337,9 @@ impl Engine {
         match error {
             None => {
                 self.state(id, StepState::Undone);
-                format!("{id} failed and was taken back; the cluster is as it was before it")
+                tr!("{id} failed and was taken back; the cluster is as it was before it", id = id)
             }
-            Some(error) => format!("{id} failed, and taking it back failed too: {error}"),
+            Some(error) => tr!("{id} failed, and taking it back failed too: {error}", id = id, error = error),
         }
     }
 
@@ -374,11 +422,11 @@ fn failure(
     output: Vec<String>,
 ) -> Failure {
     let left = if !begun {
-        "Nothing of this step was done.".to_owned()
+        trs!("Nothing of this step was done.").to_owned()
     } else if matches!(error, ActError::Remote(e) if e.outcome_unknown()) {
-        "The step is half done and the last action's outcome is unknown; a retry looks first.".to_owned()
+        trs!("The step is half done and the last action's outcome is unknown; a retry looks first.").to_owned()
     } else {
-        "The step is half done; a retry looks first and goes on from what it finds.".to_owned()
+        trs!("The step is half done; a retry looks first and goes on from what it finds.").to_owned()
     };
     Failure {
         step: id.clone(),
@@ -388,7 +436,7 @@ fn failure(
         output,
         undo: (begun && !undo.is_empty()).then(|| UndoCard {
             acts: undo.iter().map(UndoAct::shown).collect(),
-            until: "now".into(),
+            until: trs!("now").into(),
             cost: String::new(),
         }),
         refused: match error {

@@ -13,7 +13,11 @@ use super::{
     plan::{Plan, Shown, UndoCard},
     step::{Chapter, Probe, Risk, SharedStep, Step, StepId},
 };
-use crate::{cluster::HostName, remote::etcd::EtcdApi};
+use crate::{
+    cluster::{HostName, quorum},
+    remote::etcd::{EtcdApi, Member, Membership},
+    survey::{Finding, Severity},
+};
 
 /// Prefix of an undo's own step names in a journal.
 const PREFIX: &str = "undo:";
@@ -142,7 +146,7 @@ impl Step for TakeBack {
     }
 
     fn title(&self) -> String {
-        format!("Undo {}", self.begun.step)
+        tr!("Undo {step}", step = self.begun.step)
     }
 
     fn risk(&self) -> Risk {
@@ -150,25 +154,37 @@ impl Step for TakeBack {
     }
 
     async fn probe(&self) -> Result<Probe, ActError> {
-        let how = if self.begun.done { "was done" } else { "was begun" };
-        Ok(Probe::Todo(format!("it {how} at {}", self.begun.at)))
+        let how = if self.begun.done { trs!("was done") } else { trs!("was begun") };
+        Ok(Probe::Todo(tr!("it {how} at {at}", how = how, at = self.begun.at)))
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {
         let acts = self.begun.undo.iter().map(|a| Box::new(Run(a.clone())) as Box<dyn Act>).collect();
         let card = UndoCard {
             acts: Vec::new(),
-            until: "any time: running the growth again does the step again".into(),
-            cost: "the time the step takes".into(),
+            until: trs!("any time: running the growth again does the step again").into(),
+            cost: trs!("the time the step takes").into(),
         };
         let mut plan = Plan::new(self.risk(), acts, Vec::new(), card);
         plan.view.expected = Duration::from_secs(10);
-        plan.view.notes = self.files().iter().map(|p| format!("{} is put back as it was", p.display())).collect();
+        plan.view.notes =
+            self.files().iter().map(|p| tr!("{path} is put back as it was", path = p.display())).collect();
         if self.removes_member() {
-            plan.view.notes.push("a voter is removed only while the others keep their quorum without it".into());
+            plan.view.notes.push(trs!("a voter is removed only while the others keep their quorum without it").into());
         }
-        plan.view.down_meanwhile = Some("what the step started or changed".into());
+        plan.view.down_meanwhile = Some(trs!("what the step started or changed").into());
         Ok(plan)
+    }
+
+    async fn gate(&self) -> Result<Vec<Finding>, ActError> {
+        let cluster = HostName::new("cluster");
+        let seen = self.etcd.look().await.map_err(|e| ActError::Etcd { host: cluster, why: e.to_string() })?;
+        let urls = self.begun.undo.iter().filter_map(|a| match a {
+            UndoAct::MemberRemove { peer_url, .. } => Some(peer_url.as_str()),
+            _ => None,
+        });
+        let hosts: Vec<HostName> = self.begun.undo.iter().map(UndoAct::host).collect();
+        Ok(spare(&seen, &urls.collect::<Vec<_>>(), &hosts).into_iter().collect())
     }
 
     async fn verify(&self) -> Result<Vec<String>, ActError> {
@@ -178,11 +194,44 @@ impl Step for TakeBack {
             if let UndoAct::MemberRemove { peer_url, name, .. } = act
                 && seen.by_peer_url(peer_url).is_some()
             {
-                return Err(ActError::NotProven(format!("{name} is still a member; look at etcd and run again")));
+                return Err(ActError::NotProven(tr!(
+                    "{name} is still a member; look at etcd and run again",
+                    name = name
+                )));
             }
         }
         Ok(vec![seen.voters().sentence()])
     }
+}
+
+/// What speaks against taking a step back now: it removes the members with those peer URLs, and changes something on those
+/// hosts. Removing what is broken is always a way out; anything else waits until one more failure can be borne.
+fn spare(seen: &Membership, removed: &[&str], hosts: &[HostName]) -> Option<Finding> {
+    let gone = |m: &&Member| m.peer_urls.iter().any(|url| removed.contains(&url.as_str()));
+    let voters = |m: &&Member| !m.learner;
+    let left: Vec<_> = seen.members.iter().filter(voters).filter(|m| !gone(m)).collect();
+    let down: Vec<_> = left.iter().filter(|m| !m.healthy()).map(|m| m.name.clone()).collect();
+    // What is removed while it does not vote, or is broken itself, takes no margin away.
+    let taken = seen.members.iter().filter(gone).any(|m| !m.learner && m.healthy());
+    let on = |m: &&&Member| m.host.as_ref().is_some_and(|h| hosts.contains(h));
+    let touches = left.iter().filter(on).any(|m| m.healthy());
+    let (all, healthy) = (left.len(), left.len() - down.len());
+    let enough = if down.is_empty() { healthy >= quorum(all) } else { healthy > quorum(all) };
+    if enough || (!taken && !touches) {
+        return None;
+    }
+    Some(Finding {
+        severity: Severity::Block,
+        host: None,
+        what: tr!(
+            "{healthy} of the {all} voters that would be left are healthy ({down} is not)",
+            healthy = healthy,
+            all = all,
+            down = down.join(", ")
+        ),
+        why: tr!("if another one fails while this is taken back, quorum is lost"),
+        remedy: tr!("repair {member} first (look at its journal), then run again", member = down.join(", ")),
+    })
 }
 
 #[cfg(test)]

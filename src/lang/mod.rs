@@ -27,8 +27,10 @@ use std::{
 };
 
 mod choice;
+mod wrap;
 
 pub use choice::from_locale;
+pub use wrap::separator;
 
 /// A language the operator can read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,6 +104,14 @@ pub const CHINESE: [(&str, &str); 13] = [
 static CATALOG: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
     CHINESE.iter().flat_map(|(_, text)| serde_yaml::from_str::<HashMap<_, _>>(text).unwrap_or_default()).collect()
 });
+
+/// A text that is not known when this is built (clap's) in the language chosen; `None` where English stands.
+pub fn lookup(text: &str) -> Option<&'static str> {
+    match current() {
+        Lang::English => None,
+        Lang::Chinese => chinese(text),
+    }
+}
 
 fn chinese(text: &str) -> Option<&'static str> {
     CATALOG.get(text).map(String::as_str)

@@ -97,7 +97,7 @@ pub fn reissue(request: &Reissue<'_>) -> Result<Issued, PkiError> {
     let diff = SanDiff::between(&old_info.sans, &wanted.sans);
     if !diff.deduplicated.is_empty() {
         let names = diff.deduplicated.iter().map(San::to_string).collect::<Vec<_>>().join(", ");
-        notes.push(format!("listed more than once in the certificate in use, now once: {names}"));
+        notes.push(tr!("listed more than once in the certificate in use, now once: {names}", names = names));
     }
     let extensions = extensions(&old, &ca, &wanted, &mut notes)?;
     let der = signed(&old, &ca, request.ca_key, &wanted, &extensions)?;
@@ -128,10 +128,10 @@ fn check_ca(ca: &X509Certificate<'_>, now: i64) -> Result<(), PkiError> {
     let is_ca = ca.basic_constraints().map_err(bad)?.is_some_and(|c| c.value.ca);
     // Before version 3 there was no way to say so; Go accepts such roots.
     if ca.version() == X509Version::V3 && !is_ca {
-        return Err(PkiError::NotACa { subject: subject(), why: "its basic constraints do not say CA:TRUE" });
+        return Err(PkiError::NotACa { subject: subject(), why: trs!("its basic constraints do not say CA:TRUE") });
     }
     if !may_sign(ca) {
-        return Err(PkiError::NotACa { subject: subject(), why: "its key usage lacks keyCertSign" });
+        return Err(PkiError::NotACa { subject: subject(), why: trs!("its key usage lacks keyCertSign") });
     }
     let validity = ca.validity();
     if !(validity.not_before.timestamp()..=validity.not_after.timestamp()).contains(&now) {
@@ -171,18 +171,23 @@ fn dates(
     let lifetime = request.lifetime_days.map_or(old.not_after - old.not_before, |days| i64::from(days) * DAY);
     let mut not_after = not_before.saturating_add(lifetime);
     if not_after > ca_to {
-        notes.push(format!("it ends with its CA on {}, earlier than its lifetime would allow", day(ca_to)));
+        notes.push(tr!("it ends with its CA on {ca_to}, earlier than its lifetime would allow", ca_to = day(ca_to)));
         not_after = ca_to;
     }
     if not_after <= request.now {
-        let why =
-            if request.lifetime_days.is_some() { "the lifetime asked for" } else { "the lifetime of the one in use" };
+        let why = if request.lifetime_days.is_some() {
+            trs!("the lifetime asked for")
+        } else {
+            trs!("the lifetime of the one in use")
+        };
         return Err(PkiError::NoLifetime { why });
     }
     let days = (not_after - not_before) / DAY;
     if days > LONG_DAYS {
-        notes.push(format!(
-            "it is valid for {days} days; a stolen key is good for as long: consider `lifetime_days` of {LONG_DAYS} or less"
+        notes.push(tr!(
+            "it is valid for {days} days; a stolen key is good for as long: consider `lifetime_days` of {most} or less",
+            days = days,
+            most = LONG_DAYS
         ));
     }
     Ok((not_before, not_after))
@@ -224,7 +229,9 @@ fn extensions(
             SUBJECT_ALT_NAME => out.extend(names.take().map(|v| Extension::of(ext, v))),
             SUBJECT_KEY_ID => out.extend(own_id.take().map(|v| Extension::of(ext, v))),
             AUTHORITY_KEY_ID => out.extend(ca_id.take().map(|v| Extension::of(ext, v))),
-            SCT_LIST => notes.push("its signed certificate timestamps are dropped: they were about the old one".into()),
+            SCT_LIST => {
+                notes.push(trs!("its signed certificate timestamps are dropped: they were about the old one").into());
+            }
             _ => out.push(Extension::of(ext, ext.value.to_vec())),
         }
     }
@@ -343,7 +350,7 @@ fn signed(
 /// An `AlgorithmIdentifier` from its content.
 fn algorithm_der(content: &[u8]) -> Result<Vec<u8>, PkiError> {
     let short = u8::try_from(content.len()).ok().filter(|len| *len < 0x80);
-    let length = short.ok_or(PkiError::Signing { why: "the signature algorithm's name is too long" })?;
+    let length = short.ok_or(PkiError::Signing { why: trs!("the signature algorithm's name is too long") })?;
     Ok([&[0x30, length], content].concat())
 }
 
@@ -361,7 +368,7 @@ fn write_extension(w: DERWriter<'_>, ext: &Extension) {
 fn fresh_serial() -> Result<[u8; 16], PkiError> {
     let mut serial = [0; 16];
     let random = default_provider().secure_random;
-    random.fill(&mut serial).map_err(|_| PkiError::Signing { why: "no random numbers to be had" })?;
+    random.fill(&mut serial).map_err(|_| PkiError::Signing { why: trs!("no random numbers to be had") })?;
     serial[0] = serial[0] & 0x7f | 0x40;
     Ok(serial)
 }
@@ -369,7 +376,7 @@ fn fresh_serial() -> Result<[u8; 16], PkiError> {
 /// `UTCTime` through 2049, `GeneralizedTime` after (RFC 5280 section 4.1.2.5).
 fn encoded_time(seconds: i64) -> Result<Vec<u8>, PkiError> {
     let t = OffsetDateTime::from_unix_timestamp(seconds)
-        .map_err(|_| PkiError::NoLifetime { why: "its end is beyond all calendars" })?;
+        .map_err(|_| PkiError::NoLifetime { why: trs!("its end is beyond all calendars") })?;
     let rest = format!("{:02}{:02}{:02}{:02}{:02}Z", u8::from(t.month()), t.day(), t.hour(), t.minute(), t.second());
     let (tag, text) = match t.year() {
         year @ 1950..2050 => (tags::TAG_UTCTIME, format!("{:02}{rest}", year % 100)),
@@ -390,13 +397,13 @@ fn prove(
     let info = CertInfo::from_der(der)?;
     let carried: Vec<_> = new.extensions().iter().map(|e| Extension::of(e, e.value.to_vec())).collect();
     let checks = [
-        (signed_by_der(der, ca_der), "its signature or its issuer is not the CA's"),
-        (new.subject().as_raw() == old.subject().as_raw(), "its subject differs from the one in use"),
-        (new.public_key().raw == wanted.key, "its public key is another"),
-        (info.sans == wanted.sans, "its names are not those asked for"),
-        ((info.not_before, info.not_after) == wanted.dates, "its dates are not those asked for"),
-        (carried == extensions, "its extensions are not those of the one in use"),
-        (new.raw_serial() != old.raw_serial(), "its serial number is that of the one in use"),
+        (signed_by_der(der, ca_der), trs!("its signature or its issuer is not the CA's")),
+        (new.subject().as_raw() == old.subject().as_raw(), trs!("its subject differs from the one in use")),
+        (new.public_key().raw == wanted.key, trs!("its public key is another")),
+        (info.sans == wanted.sans, trs!("its names are not those asked for")),
+        ((info.not_before, info.not_after) == wanted.dates, trs!("its dates are not those asked for")),
+        (carried == extensions, trs!("its extensions are not those of the one in use")),
+        (new.raw_serial() != old.raw_serial(), trs!("its serial number is that of the one in use")),
     ];
     match checks.into_iter().find(|(holds, _)| !holds) {
         Some((_, what)) => Err(PkiError::Unproven { what }),

@@ -113,7 +113,7 @@ impl PrivateKey {
     /// Signs a message by that scheme.
     pub(super) fn sign(&self, scheme: SignatureScheme, message: &[u8]) -> Result<Vec<u8>, PkiError> {
         let signer = self.signer.choose_scheme(&[scheme]).ok_or(PkiError::UnsupportedKey)?;
-        signer.sign(message).map_err(|_| PkiError::Signing { why: "the CA key would not sign" })
+        signer.sign(message).map_err(|_| PkiError::Signing { why: trs!("the CA key would not sign") })
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) fn signed_by_der(cert: &[u8], ca: &[u8]) -> bool {
 pub(super) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, PkiError> {
     match X509Certificate::from_der(der) {
         Ok(([], cert)) => Ok(cert),
-        Ok(_) => Err(PkiError::BadCertificate { why: "bytes are left over after its end".into() }),
+        Ok(_) => Err(PkiError::BadCertificate { why: trs!("bytes are left over after its end").into() }),
         Err(e) => Err(bad(e)),
     }
 }
@@ -97,7 +97,7 @@ pub(super) fn raw_sans(cert: &X509Certificate<'_>) -> Result<Vec<(San, Vec<u8>)>
     };
     let (_, sequence) = Any::from_der(ext.value).map_err(bad)?;
     if sequence.tag() != Tag::Sequence {
-        return Err(bad("the subject alternative names are no list"));
+        return Err(bad(trs!("the subject alternative names are no list")));
     }
     let (mut rest, mut out) = (sequence.data, Vec::new());
     while !rest.is_empty() {

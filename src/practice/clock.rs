@@ -30,6 +30,11 @@ impl Clock {
         Self { began: Instant::now(), from: UP_BEFORE, speed: speed.max(1) }
     }
 
+    /// A clock that goes on from that moment, from now on.
+    pub fn from(now: Duration, speed: u32) -> Self {
+        Self { from: now, ..Self::new(speed) }
+    }
+
     /// Goes on from here at another speed; 0 counts as 1.
     pub fn set_speed(&mut self, speed: u32) {
         *self = Self { began: Instant::now(), from: self.now(), speed: speed.max(1) };
@@ -40,6 +45,11 @@ impl Clock {
         self.from + self.began.elapsed() * self.speed
     }
 
+    /// How many times as fast as the operator's clock it runs.
+    pub fn speed(&self) -> u32 {
+        self.speed
+    }
+
     /// Waits for so much practice time.
     pub async fn sleep(&self, time: Duration) {
         tokio::time::sleep(time / self.speed).await;
@@ -47,6 +57,6 @@ impl Clock {
 }
 
 /// The operator's time of day, in milliseconds since the epoch.
-pub(super) fn epoch_ms() -> i64 {
+pub(crate) fn epoch_ms() -> i64 {
     i64::try_from(time::OffsetDateTime::now_utc().unix_timestamp_nanos() / 1_000_000).unwrap_or(0)
 }

@@ -50,7 +50,7 @@ pub struct Firewall {
 }
 
 /// A host.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Host {
     /// Its name in the cluster file; its own hostname is what its files say.
     pub name: HostName,
@@ -94,11 +94,14 @@ pub struct Host {
 impl Host {
     /// A host that runs, with nothing on it.
     pub fn new(name: HostName, address: IpAddr, role: Role, free: u64, first_pid: u32) -> Self {
+        let mut files = Files::new(free, epoch_ms() / 1000);
+        // Cannot fail on an empty disk; what is kept in memory needs it to be there.
+        let _ = files.make_dirs(Path::new("/run"), 0o755);
         Self {
             name,
             address,
             role,
-            files: Files::new(free, epoch_ms() / 1000),
+            files,
             users: BTreeSet::from(["root".to_owned()]),
             groups: BTreeSet::from(["root".to_owned()]),
             units: BTreeMap::new(),

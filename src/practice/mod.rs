@@ -10,6 +10,7 @@
 //!
 //! Deliberately different from real hosts: `assets/practice/differences.md`.
 
+pub mod accidents;
 pub mod build;
 pub mod clock;
 pub mod etcd;
@@ -21,6 +22,7 @@ pub mod ops;
 mod pki;
 mod remote;
 pub mod scenario;
+pub mod tap;
 pub mod units;
 pub mod world;
 

@@ -1,6 +1,6 @@
 //! The practice cluster as a [`Remote`].
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,11 +10,12 @@ use super::{
     etcd::tools,
     host::Power,
     ops::{self, Done},
+    tap::{Reply, Tap},
     world::{Shared, World},
 };
 use crate::{
     cluster::{Cluster, HostName},
-    remote::{BoxStream, Io, Op, Output, Remote, RemoteError, Stdin, Stdout, Target, clean},
+    remote::{BoxStream, Io, Op, Output, Remote, RemoteError, Stdin, Stdout, Target, clean, container::ContainerOp},
 };
 
 /// How often somebody who follows a journal or waits for a host looks, in practice time.
@@ -32,6 +33,17 @@ impl Practice {
     /// Around a world that was built.
     pub(super) fn new(cluster: Cluster, world: World) -> Self {
         Self { cluster: Arc::new(cluster), shared: Shared::new(world) }
+    }
+
+    /// A practice cluster of its own in the state that `world` is in, whose time goes on from `now`.
+    pub fn of(cluster: Arc<Cluster>, mut world: World, now: Duration) -> Self {
+        world.wake(now);
+        Self { cluster, shared: Shared::new(world) }
+    }
+
+    /// Who is told of every change from now on.
+    pub fn set_tap(&self, tap: Option<Arc<dyn Tap>>) {
+        self.shared.set_tap(tap);
     }
 
     /// Looks at the world, or changes it by hand.
@@ -87,6 +99,9 @@ impl Practice {
         Ok(match op {
             Op::SnapshotSave { access, path } => tools::snapshot_save(&self.shared, host, access, path).await,
             Op::RehearsalEtcd { .. } => tools::rehearsal(&self.shared, host, op).await,
+            Op::Container(ContainerOp::Follow { components, lines }) => {
+                self.follow_pods(host, components, *lines, io).await.map_err(|_| lost())?
+            }
             Op::FollowLog { unit, lines } => self.follow(host, unit, *lines, io).await.map_err(|_| lost())?,
             op if ops::takes_input(op) => {
                 let mut input = Vec::new();
@@ -100,6 +115,22 @@ impl Practice {
                 ops::run(&mut self.shared.lock(), host, op, &[])
             }
         })
+    }
+
+    /// Does it, with whoever listens to changes told; the lock on the cluster is none.
+    async fn tapped(&self, host: &HostName, op: &Op, io: &mut Io) -> Result<Done, RemoteError> {
+        if op.read_only() || matches!(op, Op::Lock(_)) {
+            return self.done(host, op, io).await;
+        }
+        let what = op.summary();
+        self.shared.before(host, &what).await;
+        // It may have struck meanwhile.
+        self.door(host, op, io.deadline.unwrap_or_else(|| op.deadline())).await?;
+        let done = self.done(host, op, io).await?;
+        match self.shared.after(host, &what).await {
+            Reply::Given => Ok(done),
+            Reply::Lost => Err(RemoteError::Lost { host: host.clone(), what }),
+        }
     }
 
     /// Writes journal lines as they come, until nobody reads them.
@@ -128,6 +159,64 @@ impl Practice {
                     Stdout::Capture => kept.extend([line.as_bytes(), b"\n"].concat()),
                 }
             }
+            self.shared.clock().sleep(LOOK).await;
+        }
+    }
+
+    /// Writes what the containers of static pods say, in the CRI's form and with `tail`'s headings, until nobody reads it
+    /// or a container comes that was not there before. What `kube-apiserver` says is the journal `container:kube-apiserver`.
+    async fn follow_pods(
+        &self,
+        host: &HostName,
+        components: &[String],
+        lines: u32,
+        io: &mut Io,
+    ) -> std::io::Result<Done> {
+        let Stdout::Writer(writer) = &mut io.stdout else { return Ok(Done::default()) };
+        let path = |name: &str| format!("/var/log/pods/{name}.log");
+        let mut followed: Vec<(&str, u64)> = Vec::new();
+        let mut begun = false;
+        loop {
+            let (text, there) = {
+                let world = self.shared.lock();
+                let Some(h) = world.hosts.get(host) else { return Ok(Done::default()) };
+                if h.power == Power::Down {
+                    return Err(std::io::ErrorKind::ConnectionReset.into());
+                }
+                let unit = |name: &str| format!("container:{name}");
+                let runs: Vec<&str> =
+                    components.iter().map(String::as_str).filter(|n| h.journals.contains_key(&unit(n))).collect();
+                let mut text = String::new();
+                if !begun {
+                    followed = runs.iter().map(|n| (*n, 0)).collect();
+                    text.extend(runs.iter().map(|n| format!("file {n} {}\n", path(n))));
+                }
+                for (name, shown) in &mut followed {
+                    let Some(journal) = h.journals.get(&unit(name)) else { continue };
+                    let written = h.written.get(&unit(name)).copied().unwrap_or(0);
+                    let new = if begun { written - *shown } else { u64::from(lines) };
+                    *shown = written;
+                    let skipped = journal.len().saturating_sub(usize::try_from(new).unwrap_or(usize::MAX));
+                    if skipped < journal.len() {
+                        let _ = writeln!(text, "==> {} <==", path(name));
+                    }
+                    for (at, line) in journal.iter().skip(skipped) {
+                        let at = jiff::Timestamp::from_millisecond(*at).unwrap_or_default();
+                        let at = at.strftime("%Y-%m-%dT%H:%M:%S.%9f+00:00");
+                        let _ = writeln!(text, "{at} stderr F {line}");
+                    }
+                }
+                (text, runs.len())
+            };
+            if there == 0 {
+                return Ok(Done::not_there());
+            }
+            if there != followed.len() {
+                return Ok(Done::default());
+            }
+            begun = true;
+            writer.write_all(text.as_bytes()).await?;
+            writer.flush().await?;
             self.shared.clock().sleep(LOOK).await;
         }
     }
@@ -162,7 +251,7 @@ impl Remote for Practice {
             self.shared.clock().sleep(slow).await;
             self.door(host, op, deadline).await?;
             let breaks = self.breaks(host);
-            let done = self.done(host, op, &mut io).await?;
+            let done = self.tapped(host, op, &mut io).await?;
             // The host may have frozen or gone meanwhile, and then nobody hears of it.
             self.door(host, op, deadline).await?;
             if breaks { Err(RemoteError::Lost { host: host.clone(), what: op.summary() }) } else { Ok(done) }

@@ -20,7 +20,7 @@ const LAYOUT: &str = include_str!("../../assets/practice/layout.yaml");
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
     /// No such name, and no such file.
-    #[error("there is no scenario {name}; take one of {known}, or a scenario file")]
+    #[error("{}", tr!("there is no scenario {name}; take one of {known}, or a scenario file", name = name, known = known))]
     Unknown {
         /// What was asked for.
         name: String,
@@ -28,7 +28,7 @@ pub enum ScenarioError {
         known: String,
     },
     /// A file that cannot be read.
-    #[error("{path}: {why}; make it readable, or take a scenario of the program")]
+    #[error("{}", tr!("{path}: {why}; make it readable, or take a scenario of the program", path = path, why = why))]
     Unreadable {
         /// Which file.
         path: String,
@@ -36,7 +36,7 @@ pub enum ScenarioError {
         why: String,
     },
     /// Not a scenario.
-    #[error("{name}: {why}; mend that line")]
+    #[error("{}", tr!("{name}: {why}; mend that line", name = name, why = why))]
     Malformed {
         /// Which scenario.
         name: String,
@@ -44,7 +44,7 @@ pub enum ScenarioError {
         why: String,
     },
     /// Its cluster file has problems.
-    #[error("{name}: its `cluster` is no good cluster file: {why}")]
+    #[error("{}", tr!("{name}: its `cluster` is no good cluster file: {why}", name = name, why = why))]
     Cluster {
         /// Which scenario.
         name: String,
@@ -52,7 +52,7 @@ pub enum ScenarioError {
         why: String,
     },
     /// A host's name that the cluster does not have.
-    #[error("{name}: there is no host {host}; name one of `cluster`")]
+    #[error("{}", tr!("{name}: there is no host {host}; name one of `cluster`", name = name, host = host))]
     NoHost {
         /// Which scenario.
         name: String,
@@ -60,7 +60,7 @@ pub enum ScenarioError {
         host: String,
     },
     /// Certificates could not be made.
-    #[error("the practice cluster's certificates could not be made: {0}; this is a bug in banister")]
+    #[error("{}", tr!("the practice cluster's certificates could not be made: {what}; this is a bug in banister", what = _0))]
     Pki(String),
 }
 

@@ -65,13 +65,21 @@ pub fn setting<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     value.map(str::trim).filter(|v| !v.is_empty())
 }
 
-/// Where a unit's file lies, if anywhere.
+/// Where a unit's file lies, if anywhere, and what it says, with what its drop-ins add.
 fn file(host: &Host, unit: &str) -> Option<(String, String)> {
     let dirs = ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-    dirs.iter().find_map(|dir| {
+    let (path, mut text) = dirs.iter().find_map(|dir| {
         let path = format!("{dir}/{unit}.service");
         Some((path.clone(), host.files.text(&path)?))
-    })
+    })?;
+    for drop_in in host.files.children(Path::new(&format!("/etc/systemd/system/{unit}.service.d"))) {
+        if drop_in.extension().is_some_and(|e| e == "conf")
+            && let Some(more) = host.files.text(&drop_in)
+        {
+            text = format!("{text}\n{more}");
+        }
+    }
+    Some((path, text))
 }
 
 fn wanted_link(unit: &str) -> String {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -14,6 +15,7 @@ use super::{
     etcd::{self, model::Etcd},
     host::{Host, Power},
     kube::{self, Kube},
+    tap::{Change, Reply, Tap},
     units,
 };
 use crate::{
@@ -25,7 +27,7 @@ use crate::{
 const THAW: Duration = Duration::from_millis(200);
 
 /// Every host and every etcd.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct World {
     /// What time goes by.
     pub clock: Clock,
@@ -45,6 +47,21 @@ impl World {
         kube::settle(self);
     }
 
+    /// Everything as it is now, and the moment: another practice can go on from there ([`super::Practice::of`]).
+    pub fn kept(&mut self) -> (Self, Duration) {
+        self.settle();
+        (self.clone(), self.clock.now())
+    }
+
+    /// Time goes on from `now`, and connections are this world's own.
+    pub(super) fn wake(&mut self, now: Duration) {
+        self.clock = Clock::from(now, self.clock.speed());
+        for process in &mut self.etcd.processes {
+            process.alive = watch::channel(()).0;
+        }
+        kube::wake(&mut self.kube);
+    }
+
     /// Switches a host off, or freezes it, or lets it run again: units that are enabled start then.
     pub fn power(&mut self, name: &HostName, power: Power) {
         let Some(host) = self.hosts.get_mut(name) else { return };
@@ -54,6 +71,7 @@ impl World {
                 for unit in host.units.values_mut() {
                     (unit.state, unit.pid) = (units::State::Inactive, 0);
                 }
+                super::ops::lock::forget(host);
                 self.etcd.processes.retain(|p| &p.host != name);
                 kube::powered_off(self, name);
             }
@@ -71,25 +89,58 @@ impl World {
 }
 
 /// The world, shared by whoever serves or asks.
-#[derive(Debug, Clone)]
-pub struct Shared(Arc<Mutex<World>>);
+#[derive(Clone)]
+pub struct Shared {
+    world: Arc<Mutex<World>>,
+    tap: Arc<Mutex<Option<Arc<dyn Tap>>>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Shared").field(&self.world).finish()
+    }
+}
 
 impl Shared {
     /// Around a world.
     pub fn new(world: World) -> Self {
-        Self(Arc::new(Mutex::new(world)))
+        Self { world: Arc::new(Mutex::new(world)), tap: Arc::default() }
+    }
+
+    /// Who is told of changes from now on.
+    pub fn set_tap(&self, tap: Option<Arc<dyn Tap>>) {
+        *self.tap.lock().unwrap_or_else(PoisonError::into_inner) = tap;
+    }
+
+    fn tap(&self) -> Option<Arc<dyn Tap>> {
+        self.tap.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A change is about to be made.
+    pub async fn before(&self, host: &HostName, what: &str) {
+        if let Some(tap) = self.tap() {
+            tap.before(&Change { host: host.clone(), what: what.to_owned() }).await;
+        }
+    }
+
+    /// A change was made; whether its answer arrives.
+    pub async fn after(&self, host: &HostName, what: &str) -> Reply {
+        match self.tap() {
+            Some(tap) => tap.after(&Change { host: host.clone(), what: what.to_owned() }).await,
+            None => Reply::Given,
+        }
     }
 
     /// The world as it is now.
     pub fn lock(&self) -> MutexGuard<'_, World> {
-        let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut world = self.world.lock().unwrap_or_else(PoisonError::into_inner);
         world.settle();
         world
     }
 
     /// What time goes by.
     pub fn clock(&self) -> Clock {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clock
+        self.world.lock().unwrap_or_else(PoisonError::into_inner).clock
     }
 
     /// Waits while a host is frozen.

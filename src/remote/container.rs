@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     op::SecretBytes,
-    shell::{q, qp},
+    shell::{NOT_THERE, q, qp},
 };
 
 /// Containers and static pods: docker on a host, and the processes that come of a manifest.
@@ -43,6 +43,15 @@ pub enum ContainerOp {
         /// How many lines.
         lines: u32,
     },
+    /// Follows what the containers of static pods write, until the channel closes or another container takes the place of
+    /// one. First a `file COMPONENT PATH` line for each log file, then their lines as the runtime keeps them (docker's
+    /// JSON, or the CRI's), `==> PATH <==` before those of another file, as `tail` does. Status 44 when none runs.
+    Follow {
+        /// Components, such as `kube-apiserver`: the pods named so in `kube-system`.
+        components: Vec<String>,
+        /// How many old lines of each first.
+        lines: u32,
+    },
     /// Renames a manifest to its dot name, which the kubelet ignores, or back; nothing when that was done already.
     Park {
         /// The manifest.
@@ -65,6 +74,7 @@ impl ContainerOp {
             Self::NginxTest { container, file, .. } => nginx_test(container, file),
             Self::Restart { container } => format!("docker restart {} >/dev/null", q(container)),
             Self::Log { container, lines } => format!("docker logs --tail {lines} {} 2>&1", q(container)),
+            Self::Follow { components, lines } => follow(components, *lines),
             Self::Park { manifest, back } => {
                 let (from, to) = (manifest.clone(), parked(manifest));
                 let (from, to) = if *back { (to, from) } else { (from, to) };
@@ -84,23 +94,38 @@ impl ContainerOp {
     /// One line for the log: what it does and to what. Never content.
     pub fn summary(&self) -> String {
         match self {
-            Self::Apiservers => "which apiserver processes run".into(),
-            Self::Look { container, file } => format!("look at container {container} and its {}", file.display()),
+            Self::Apiservers => trs!("which apiserver processes run").into(),
+            Self::Look { container, file } => {
+                tr!("look at container {container} and its {file}", container = container, file = file.display())
+            }
             Self::NginxTest { container, file, .. } => {
-                format!("nginx -t on the new {} in an image like {container}'s", file.display())
+                tr!(
+                    "nginx -t on the new {file} in an image like {container}'s",
+                    file = file.display(),
+                    container = container
+                )
             }
             Self::Restart { container } => format!("docker restart {container}"),
-            Self::Log { container, lines } => format!("last {lines} lines of container {container}"),
-            Self::Park { manifest, back: false } => {
-                format!("rename {} to {}, which kubelet ignores", manifest.display(), parked(manifest).display())
+            Self::Log { container, lines } => {
+                tr!("last {lines} lines of container {container}", lines = lines, container = container)
             }
-            Self::Park { manifest, back: true } => format!("rename {} back", manifest.display()),
+            Self::Follow { components, .. } => {
+                tr!("follow the containers of {components}", components = components.join(", "))
+            }
+            Self::Park { manifest, back: false } => {
+                tr!(
+                    "rename {manifest} to {parked}, which kubelet ignores",
+                    manifest = manifest.display(),
+                    parked = parked(manifest).display()
+                )
+            }
+            Self::Park { manifest, back: true } => tr!("rename {manifest} back", manifest = manifest.display()),
         }
     }
 
     /// Whether it only looks.
     pub fn read_only(&self) -> bool {
-        matches!(self, Self::Apiservers | Self::Look { .. } | Self::Log { .. })
+        matches!(self, Self::Apiservers | Self::Look { .. } | Self::Log { .. } | Self::Follow { .. })
     }
 
     /// Most time it may take.
@@ -109,8 +134,45 @@ impl ContainerOp {
             Self::Apiservers | Self::Log { .. } | Self::Park { .. } => 20,
             Self::Look { .. } => 30,
             Self::NginxTest { .. } | Self::Restart { .. } => 90,
+            Self::Follow { .. } => 24 * 3600,
         })
     }
+}
+
+/// One `tail` for all of them, so that there is one process to end. kubelet makes a new container, with a new file, for
+/// every restart: where the list changes, `tail` ends and the caller begins again.
+fn follow(components: &[String], lines: u32) -> String {
+    let names: Vec<String> = components.iter().map(|c| q(c)).collect();
+    format!(
+        r#"list() {{
+  if command -v docker >/dev/null; then
+    ids=$(docker ps -q --filter label=io.kubernetes.pod.namespace=kube-system 2>/dev/null)
+    [ -z "$ids" ] || docker inspect --format '{{{{index .Config.Labels "io.kubernetes.container.name"}}}} {{{{index .Config.Labels "io.kubernetes.pod.name"}}}} {{{{.LogPath}}}}' $ids 2>/dev/null
+  else
+    for d in /var/log/pods/kube-system_*/*/; do
+      f=$(ls -t "$d"*.log 2>/dev/null | head -n 1)
+      p=${{d#/var/log/pods/kube-system_}}
+      [ -z "$f" ] || echo "- ${{p%%_*}} $f"
+    done
+  fi | while read -r container pod path; do
+    [ "$container" != POD ] && [ -e "$path" ] || continue
+    for n in {names}; do case $pod in "$n"-*) echo "$n $path" ;; esac; done
+  done | sort
+}}
+l=$(list)
+[ -n "$l" ] || exit {NOT_THERE}
+echo "$l" | sed 's/^/file /'
+exec 3<&0
+set -- $(echo "$l" | cut -d ' ' -f 2)
+tail -n {lines} -F "$@" </dev/null 2>/dev/null & p=$!
+(cat <&3 >/dev/null; kill $p) >/dev/null 2>&1 &
+(while sleep 10; do [ "$(list)" = "$l" ] || break; done; kill $p) >/dev/null 2>&1 3<&- &
+w=$!
+wait $p
+kill $w 2>/dev/null
+exit 0"#,
+        names = names.join(" "),
+    )
 }
 
 /// The dot name that a manifest has while its pod is to stop.
@@ -294,6 +356,58 @@ mod tests {
         let gone = Seen::parse("state exited\nsees - /etc/nginx/nginx.conf\n");
         assert_eq!((gone.state.as_str(), gone.sha256), ("exited", None));
         assert_eq!(Seen::parse("state absent\n").inside, None);
+    }
+
+    #[test]
+    fn static_pods_are_followed_through_the_real_shell_until_the_channel_closes() {
+        use std::{
+            io::{BufRead as _, BufReader, Write as _},
+            os::unix::fs::PermissionsExt as _,
+            process::{Command, Stdio},
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let log = |name: &str| dir.path().join(name).display().to_string();
+        let docker = format!(
+            "#!/bin/sh\ncase $1 in ps) echo 'a b c' ;; *) cat {} ;; esac\n",
+            dir.path().join("inspected").display()
+        );
+        std::fs::write(dir.path().join("docker"), docker).unwrap();
+        std::fs::set_permissions(dir.path().join("docker"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let inspected = format!(
+            "POD kube-apiserver-m1 {0}\nkube-apiserver kube-apiserver-m1 {0}\ncoredns coredns-x {0}\nx kube-scheduler-m1 {1}\n",
+            log("api.log"),
+            log("scheduler.log")
+        );
+        std::fs::write(dir.path().join("inspected"), inspected).unwrap();
+        let op = ContainerOp::Follow { components: vec!["kube-apiserver".into(), "kube-scheduler".into()], lines: 5 };
+        let start = || {
+            let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+            Command::new("/bin/sh")
+                .arg("-c")
+                .arg(op.script())
+                .env("PATH", path)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
+        // No log file yet.
+        let status = start().wait().unwrap();
+        assert_eq!(status.code(), i32::try_from(NOT_THERE).ok());
+        std::fs::write(log("api.log"), "one\n").unwrap();
+        std::fs::write(log("scheduler.log"), "two\n").unwrap();
+        let mut child = start();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let mut next = |n: usize| lines.by_ref().filter(|l| !l.is_empty()).take(n).collect::<Vec<_>>();
+        let (api, scheduler) = (log("api.log"), log("scheduler.log"));
+        assert_eq!(next(2), [format!("file kube-apiserver {api}"), format!("file kube-scheduler {scheduler}")]);
+        assert_eq!(next(4), [format!("==> {api} <=="), "one".into(), format!("==> {scheduler} <=="), "two".into()]);
+        writeln!(std::fs::OpenOptions::new().append(true).open(&api).unwrap(), "three").unwrap();
+        assert_eq!(next(2), [format!("==> {api} <=="), "three".into()]);
+        // The channel closes, and so does all of it.
+        drop(child.stdin.take());
+        assert_eq!(next(1), Vec::<String>::new());
+        assert!(child.wait().unwrap().success());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod container;
 pub mod etcd;
 pub mod facts;
 pub mod kube;
+pub mod lock;
 pub mod op;
 pub mod package;
 pub mod pods;
@@ -123,7 +124,7 @@ impl Output {
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum RemoteError {
     /// No TCP connection or no SSH answer in time.
-    #[error("{host}: cannot be reached at {address}: {why}; check that the host is up and that sshd answers there")]
+    #[error("{}", tr!("{host}: cannot be reached at {address}: {why}; check that the host is up and that sshd answers there", host = host, address = address, why = why))]
     Unreachable {
         /// Which host.
         host: HostName,
@@ -134,8 +135,7 @@ pub enum RemoteError {
     },
     /// The host's key is not known and nobody accepted it.
     #[error(
-        "{host}: unknown host key {fingerprint} ({key_type}); compare it with the host's own and add it to {known_hosts}, or run banister at a terminal to be asked"
-    )]
+        "{}", tr!("{host}: unknown host key {fingerprint} ({key_type}); compare it with the host's own and add it to {known_hosts}, or run banister at a terminal to be asked", host = host, fingerprint = fingerprint, key_type = key_type, known_hosts = known_hosts))]
     UnknownHostKey {
         /// Which host.
         host: HostName,
@@ -148,8 +148,7 @@ pub enum RemoteError {
     },
     /// The host's key differs from the one on record, or is revoked.
     #[error(
-        "{host}: the host key has CHANGED: {known_hosts} line {line} says otherwise than {fingerprint}; the host was reinstalled, or somebody is in between: find out which before removing the line"
-    )]
+        "{}", tr!("{host}: the host key has CHANGED: {known_hosts} line {line} says otherwise than {fingerprint}; the host was reinstalled, or somebody is in between: find out which before removing the line", host = host, known_hosts = known_hosts, line = line, fingerprint = fingerprint))]
     ChangedHostKey {
         /// Which host.
         host: HostName,
@@ -161,7 +160,7 @@ pub enum RemoteError {
         line: usize,
     },
     /// No way to log in was accepted.
-    #[error("{host}: login as {user} refused: {why}")]
+    #[error("{}", tr!("{host}: login as {user} refused: {why}", host = host, user = user, why = why))]
     Auth {
         /// Which host.
         host: HostName,
@@ -171,7 +170,7 @@ pub enum RemoteError {
         why: String,
     },
     /// The session ended while something ran: its outcome is unknown.
-    #[error("{host}: connection lost during {what}; its outcome is unknown until looked at")]
+    #[error("{}", tr!("{host}: connection lost during {what}; its outcome is unknown until looked at", host = host, what = what))]
     Lost {
         /// Which host.
         host: HostName,
@@ -179,7 +178,7 @@ pub enum RemoteError {
         what: String,
     },
     /// Not done within its deadline.
-    #[error("{host}: {what} did not finish within {seconds} s")]
+    #[error("{}", tr!("{host}: {what} did not finish within {seconds} s", host = host, what = what, seconds = seconds))]
     Timeout {
         /// Which host.
         host: HostName,
@@ -189,7 +188,7 @@ pub enum RemoteError {
         seconds: u64,
     },
     /// The operation ran and failed.
-    #[error("{host}: {what} failed with status {status}: {stderr}")]
+    #[error("{}", tr!("{host}: {what} failed with status {status}: {stderr}", host = host, what = what, status = status, stderr = stderr))]
     Failed {
         /// Which host.
         host: HostName,
@@ -201,7 +200,7 @@ pub enum RemoteError {
         stderr: String,
     },
     /// A port could not be dialled.
-    #[error("{host}: no connection to {target}: {why}")]
+    #[error("{}", tr!("{host}: no connection to {target}: {why}", host = host, target = target, why = why))]
     Dial {
         /// The host dialled through.
         host: HostName,

@@ -7,7 +7,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::{ExposeSecret, SecretSlice};
 
-use super::{container::ContainerOp, package::PackageOp, pods::PodsOp, tree::TreeOp};
+use super::{container::ContainerOp, lock::LockOp, package::PackageOp, pods::PodsOp, tree::TreeOp};
 
 /// Bytes that must never be shown, logged or journaled: no `Display`, a redacted `Debug`, no `Serialize`.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ impl SecretBytes {
 
 impl fmt::Debug for SecretBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "(secret, {} bytes)", self.len())
+        write!(f, "{}", tr!("(secret, {length} bytes)", length = self.len()))
     }
 }
 
@@ -364,6 +364,8 @@ pub enum Op {
     Container(ContainerOp),
     /// The pods of a node.
     Pods(PodsOp),
+    /// The lock on the cluster.
+    Lock(LockOp),
 
     // ---- etcd's own tools ---------------------------------------------------------------------------------------
     /// `etcdctl snapshot save` on the member's host, mode 0600.
@@ -421,6 +423,7 @@ impl Op {
             Self::Package(op) => return op.read_only(),
             Self::Container(op) => return op.read_only(),
             Self::Pods(op) => return op.read_only(),
+            Self::Lock(op) => return op.read_only(),
             _ => {}
         }
         matches!(
@@ -447,6 +450,7 @@ impl Op {
             Self::Package(op) => return op.deadline(),
             Self::Container(op) => return op.deadline(),
             Self::Pods(op) => return op.deadline(),
+            Self::Lock(_) => return LockOp::DEADLINE,
             _ => {}
         }
         Duration::from_secs(match self {
@@ -465,42 +469,64 @@ impl Op {
     /// One line for the log: what it does and to what. Never content.
     pub fn summary(&self) -> String {
         match self {
-            Self::Facts { .. } => "look at the host".into(),
-            Self::ReadFile { path } => format!("read {}", path.display()),
-            Self::ReadSecret { path } => format!("read {} (into memory only)", path.display()),
-            Self::Stat { paths } => format!("stat {}", list(paths)),
-            Self::ListDir { dir } => format!("names in {}", dir.display()),
-            Self::ListTree { dir } => format!("list {}", dir.display()),
-            Self::UnitState { unit } => format!("state of {unit}.service"),
-            Self::UnitLog { unit, lines } => format!("last {lines} lines of {unit}.service"),
-            Self::FollowLog { unit, .. } => format!("follow the journal of {unit}.service"),
-            Self::EtcdVersion { bin } => format!("version of {}/etcd", bin.display()),
-            Self::WriteFile { path, mode, owner, .. } => format!("write {} ({mode:04o} {owner})", path.display()),
-            Self::ReceiveFile { path, mode, owner, .. } => format!("receive {} ({mode:04o} {owner})", path.display()),
-            Self::MakeDir { path, mode, owner } => format!("make directory {} ({mode:04o} {owner})", path.display()),
-            Self::RemoveFiles { paths } => format!("remove {}", list(paths)),
-            Self::RemoveTree { path } => format!("remove {} and all in it", path.display()),
-            Self::RemoveEmptyDir { path } => format!("remove {} if empty", path.display()),
-            Self::SetAside { dir, to } => format!("move what lies in {} to {}", dir.display(), to.display()),
-            Self::RestoreFile { path, backup } => format!("put {} back from {}", path.display(), backup.display()),
-            Self::BackupTrees { from, to, .. } => format!("copy {} to {} with checksums", list(from), to.display()),
+            Self::Facts { .. } => trs!("look at the host").into(),
+            Self::ReadFile { path } => tr!("read {path}", path = path.display()),
+            Self::ReadSecret { path } => tr!("read {path} (into memory only)", path = path.display()),
+            Self::Stat { paths } => tr!("stat {paths}", paths = list(paths)),
+            Self::ListDir { dir } => tr!("names in {dir}", dir = dir.display()),
+            Self::ListTree { dir } => tr!("list {dir}", dir = dir.display()),
+            Self::UnitState { unit } => tr!("state of {unit}.service", unit = unit),
+            Self::UnitLog { unit, lines } => tr!("last {lines} lines of {unit}.service", lines = lines, unit = unit),
+            Self::FollowLog { unit, .. } => tr!("follow the journal of {unit}.service", unit = unit),
+            Self::EtcdVersion { bin } => tr!("version of {bin}/etcd", bin = bin.display()),
+            Self::WriteFile { path, mode, owner, .. } => tr!(
+                "write {path} ({mode} {owner})",
+                path = path.display(),
+                mode = format_args!("{mode:04o}"),
+                owner = owner
+            ),
+            Self::ReceiveFile { path, mode, owner, .. } => tr!(
+                "receive {path} ({mode} {owner})",
+                path = path.display(),
+                mode = format_args!("{mode:04o}"),
+                owner = owner
+            ),
+            Self::MakeDir { path, mode, owner } => tr!(
+                "make directory {path} ({mode} {owner})",
+                path = path.display(),
+                mode = format_args!("{mode:04o}"),
+                owner = owner
+            ),
+            Self::RemoveFiles { paths } => tr!("remove {paths}", paths = list(paths)),
+            Self::RemoveTree { path } => tr!("remove {path} and all in it", path = path.display()),
+            Self::RemoveEmptyDir { path } => tr!("remove {path} if empty", path = path.display()),
+            Self::SetAside { dir, to } => {
+                tr!("move what lies in {dir} to {to}", dir = dir.display(), to = to.display())
+            }
+            Self::RestoreFile { path, backup } => {
+                tr!("put {path} back from {backup}", path = path.display(), backup = backup.display())
+            }
+            Self::BackupTrees { from, to, .. } => {
+                tr!("copy {list} to {to} with checksums", list = list(from), to = to.display())
+            }
             Self::Systemctl { verb, unit } => format!("systemctl {} {unit}.service", verb.word()),
             Self::DaemonReload => "systemctl daemon-reload".into(),
-            Self::SetHostname { name } => format!("set hostname to {name}"),
-            Self::AddUser { name, .. } => format!("make system user {name}"),
-            Self::RemoveUser { name } => format!("remove user {name}"),
-            Self::FirewallOff => "firewalld and SELinux off".into(),
-            Self::FirewallOn { .. } => "firewalld and SELinux as they were".into(),
-            Self::PortsMissing { ports } => format!("which of TCP ports {} are closed", join(ports)),
-            Self::OpenPorts { ports } => format!("open TCP ports {}", join(ports)),
-            Self::ClosePorts { ports } => format!("close TCP ports {}", join(ports)),
+            Self::SetHostname { name } => tr!("set hostname to {name}", name = name),
+            Self::AddUser { name, .. } => tr!("make system user {name}", name = name),
+            Self::RemoveUser { name } => tr!("remove user {name}", name = name),
+            Self::FirewallOff => trs!("firewalld and SELinux off").into(),
+            Self::FirewallOn { .. } => trs!("firewalld and SELinux as they were").into(),
+            Self::PortsMissing { ports } => tr!("which of TCP ports {ports} are closed", ports = join(ports)),
+            Self::OpenPorts { ports } => tr!("open TCP ports {ports}", ports = join(ports)),
+            Self::ClosePorts { ports } => tr!("close TCP ports {ports}", ports = join(ports)),
             Self::SnapshotSave { path, .. } => format!("etcdctl snapshot save {}", path.display()),
-            Self::SnapshotStatus { path, .. } => format!("snapshot status {}", path.display()),
-            Self::SnapshotTrial { path, .. } => format!("restore {} into a scratch directory", path.display()),
+            Self::SnapshotStatus { path, .. } => tr!("snapshot status {path}", path = path.display()),
+            Self::SnapshotTrial { path, .. } => tr!("restore {path} into a scratch directory", path = path.display()),
             Self::Tree(op) => op.summary(),
             Self::Package(op) => op.summary(),
             Self::Container(op) => op.summary(),
             Self::Pods(op) => op.summary(),
+            Self::Lock(op) => op.summary(),
             Self::RehearsalEtcd { peer_url, .. } => format!("lone rehearsal etcd on {peer_url}"),
         }
     }

@@ -109,7 +109,7 @@ impl PackageOp {
     /// One line for the log: what it does and to what. Never content.
     pub fn summary(&self) -> String {
         match self {
-            Self::Look { programs } => format!("look for {}", programs.join(", ")),
+            Self::Look { programs } => tr!("look for {programs}", programs = programs.join(", ")),
             Self::Install { manager, packages } => {
                 let packages: Vec<_> = packages.iter().map(|p| format!("{} {}", p.name, p.version)).collect();
                 format!("{} install {}", manager.word(), packages.join(", "))

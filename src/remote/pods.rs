@@ -44,9 +44,13 @@ impl PodsOp {
     /// One line for the log: what it does and to what. Never content.
     pub fn summary(&self) -> String {
         match self {
-            Self::StopAll => "stop and remove every container that kubelet made".into(),
+            Self::StopAll => trs!("stop and remove every container that kubelet made").into(),
             Self::Env { container, variable } => {
-                format!("{variable} of container {}", container.chars().take(12).collect::<String>())
+                tr!(
+                    "{variable} of container {take}",
+                    variable = variable,
+                    take = container.chars().take(12).collect::<String>()
+                )
             }
         }
     }

@@ -119,6 +119,7 @@ fn script(op: &Op) -> String {
         Op::Package(op) => op.script(),
         Op::Container(op) => op.script(),
         Op::Pods(op) => op.script(),
+        Op::Lock(op) => op.script(),
     }
 }
 
@@ -135,12 +136,13 @@ fn until_stdin_closes(command: &str) -> String {
     format!("exec 3<&0\n{command} </dev/null & p=$!\n(cat <&3 >/dev/null; kill $p) >/dev/null 2>&1 &\nwait $p")
 }
 
-/// Keeps the old file once: a second run must not overwrite the first one's backup with its own work.
+/// Keeps the old file once: a second run must not overwrite the first one's backup with its own work. It gets its name only as
+/// a whole: half a copy on a disk that is full would pass for the old file ever after.
 fn keep_old(backup: Option<&Path>) -> String {
     let Some(backup) = backup else { return String::new() };
     let (b, d) = (qp(backup), backup.parent().map(qp).unwrap_or_default());
     format!(
-        "if [ ! -e {b} ] && [ ! -e {b}.absent ]; then\n  mkdir -p -- {d}\n  if [ -e \"$f\" ]; then cp -a -- \"$f\" {b}; else : > {b}.absent; fi\nfi\n"
+        "if [ ! -e {b} ] && [ ! -e {b}.absent ]; then\n  mkdir -p -- {d}\n  if [ -e \"$f\" ]; then\n    cp -a -- \"$f\" {b}.part || {{ rm -f -- {b}.part; exit 1; }}\n    mv -f -- {b}.part {b}\n  else : > {b}.absent; fi\nfi\n"
     )
 }
 
@@ -157,7 +159,7 @@ fn write_file(path: &Path, mode: u32, owner: &Owner, sha256: &str, backup: Optio
 /// The backup is renamed once it is back in place: the next growth keeps what it finds then, not this one's past.
 fn restore_file(path: &Path, backup: &Path) -> String {
     format!(
-        "set -eu\numask 077\nf={f}\nb={b}\nif [ -e \"$b\" ]; then\n  t=$(dirname -- \"$f\")/.$(basename -- \"$f\").banister\n  cp -a -- \"$b\" \"$t\"\n  sync\n  mv -f -- \"$t\" \"$f\"\n  mv -f -- \"$b\" \"$b.restored\"\nelif [ -e \"$b.absent\" ]; then\n  rm -f -- \"$f\" \"$b.absent\"\nelse\n  echo \"no backup at $b\" >&2\n  exit {NOT_THERE}\nfi",
+        "set -eu\numask 077\nf={f}\nb={b}\nif [ -e \"$b\" ]; then\n  t=$(dirname -- \"$f\")/.$(basename -- \"$f\").banister\n  trap 'rm -f -- \"$t\"' EXIT\n  cp -a -- \"$b\" \"$t\"\n  sync\n  mv -f -- \"$t\" \"$f\"\n  mv -f -- \"$b\" \"$b.restored\"\nelif [ -e \"$b.absent\" ]; then\n  rm -f -- \"$f\" \"$b.absent\"\nelse\n  echo \"no backup at $b\" >&2\n  exit {NOT_THERE}\nfi",
         f = qp(path),
         b = qp(backup),
     )
@@ -297,4 +299,61 @@ fn rehearsal(op: &Op) -> String {
         pc = qp(&peer.0),
         pk = qp(&peer.1),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::remote::Content;
+
+    /// A disk that is full in the middle of the copy, which is what `cp` says then.
+    #[test]
+    fn half_a_backup_never_passes_for_the_old_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, backup) = (dir.path().join("etcd.conf"), dir.path().join("kept/etcd.conf"));
+        std::fs::write(&file, "old").unwrap();
+        std::fs::create_dir(dir.path().join("bin")).unwrap();
+        let cp = dir.path().join("bin/cp");
+        std::fs::write(
+            &cp,
+            "#!/bin/sh\nfor last; do :; done\nprintf o > \"$last\"\necho 'No space left on device' >&2\nexit 1\n",
+        )
+        .unwrap();
+        assert!(Command::new("chmod").arg("0755").arg(&cp).status().unwrap().success());
+        let owner = || {
+            let out = Command::new("id").arg("-un").output().unwrap();
+            Owner::both(String::from_utf8(out.stdout).unwrap().trim())
+        };
+        let op = Op::WriteFile {
+            path: file.clone(),
+            content: Content::Text("new".into()),
+            mode: 0o644,
+            owner: owner(),
+            backup: Some(backup.clone()),
+        };
+        let script = render(&op).script;
+        let path = |first: &str| format!("{first}{}", std::env::var("PATH").unwrap());
+        let run = |path: String| {
+            let mut child = Command::new("sh")
+                .args(["-c", &script])
+                .env("PATH", path)
+                .stdin(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            // It may end before it has read anything.
+            let _ = std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"new");
+            drop(child.stdin.take());
+            child.wait().unwrap().success()
+        };
+        assert!(!run(path(&format!("{}:", dir.path().join("bin").display()))));
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "old");
+        assert!(!backup.exists(), "half a copy");
+        assert_eq!(std::fs::read_dir(dir.path().join("kept")).unwrap().count(), 0);
+        assert!(run(path("")), "once there is room");
+        assert_eq!(std::fs::read_to_string(&backup).unwrap(), "old");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+    }
 }

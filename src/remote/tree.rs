@@ -92,16 +92,23 @@ impl TreeOp {
     /// One line for the log: what it does and to what. Never content.
     pub fn summary(&self) -> String {
         match self {
-            Self::Pack { root, .. } => format!("pack {}", root.display()),
-            Self::Unpack { root } => format!("unpack into {}", staging(root).display()),
-            Self::List { dir, .. } => format!("list {} with checksums", dir.display()),
+            Self::Pack { root, .. } => tr!("pack {root}", root = root.display()),
+            Self::Unpack { root } => tr!("unpack into {root}", root = staging(root).display()),
+            Self::List { dir, .. } => tr!("list {dir} with checksums", dir = dir.display()),
             Self::Place { root, kept } => {
-                format!("move {} to {}, the old one to {}", staging(root).display(), root.display(), kept.display())
+                tr!(
+                    "move {root} to {to}, the old one to {kept}",
+                    root = staging(root).display(),
+                    to = root.display(),
+                    kept = kept.display()
+                )
             }
-            Self::PutBack { root, kept } => format!("put {} back from {}", root.display(), kept.display()),
+            Self::PutBack { root, kept } => {
+                tr!("put {root} back from {kept}", root = root.display(), kept = kept.display())
+            }
             Self::Mentions { roots, words, .. } => {
                 let roots: Vec<_> = roots.iter().map(|r| r.display().to_string()).collect();
-                format!("look for {} in {}", words.join(", "), roots.join(", "))
+                tr!("look for {words} in {roots}", words = words.join(", "), roots = roots.join(", "))
             }
         }
     }

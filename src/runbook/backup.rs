@@ -19,7 +19,7 @@ use crate::{
     survey::FileKind,
 };
 
-const GROWN: &str = "every joiner is a voter already; there is nothing left to back up for";
+const GROWN: &str = mark!("every joiner is a voter already; there is nothing left to back up for");
 
 /// Configuration and certificates of every original into its dated directory.
 pub(super) struct Files {
@@ -69,13 +69,17 @@ impl Step for Files {
 
     async fn probe(&self) -> Result<Probe, ActError> {
         if self.cx.all_joined(&self.cx.membership().await?) {
-            return Ok(Probe::Done(GROWN.into()));
+            return Ok(Probe::Done(crate::lang::words(GROWN).into()));
         }
         let missing = self.missing().await?;
         if missing.is_empty() {
-            return Ok(Probe::Done(format!("{} is complete on every original", self.to().display())));
+            return Ok(Probe::Done(tr!("{to} is complete on every original", to = self.to().display())));
         }
-        Ok(Probe::Todo(format!("{} of {} originals have no backup yet", missing.len(), self.cx.cluster.masters.len())))
+        Ok(Probe::Todo(tr!(
+            "{missing} of {of} originals have no backup yet",
+            missing = missing.len(),
+            of = self.cx.cluster.masters.len()
+        )))
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {
@@ -92,9 +96,9 @@ impl Step for Files {
         let undo = missing.iter().map(|h| UndoAct::RemoveTree { host: h.to_string(), path: self.to() }).collect();
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card("backup.files"));
         plan.view.expected = texts::expected("backup.files");
-        plan.view.notes.push(format!(
-            "each original keeps it in {}, readable by root alone: it holds private keys",
-            self.to().display()
+        plan.view.notes.push(tr!(
+            "each original keeps it in {to}, readable by root alone: it holds private keys",
+            to = self.to().display()
         ));
         Ok(plan)
     }
@@ -102,10 +106,14 @@ impl Step for Files {
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         let missing = self.missing().await?;
         if let Some(host) = missing.first() {
-            return Err(ActError::NotProven(format!("{host}: {} is not complete; run again", self.to().display())));
+            return Err(ActError::NotProven(tr!(
+                "{host}: {to} is not complete; run again",
+                host = host,
+                to = self.to().display()
+            )));
         }
         let hosts = self.cx.cluster.masters.iter().map(|m| m.name.to_string()).collect::<Vec<_>>().join(", ");
-        Ok(vec![format!("{hosts}: {} with every checksum of the source", self.to().display())])
+        Ok(vec![tr!("{hosts}: {to} with every checksum of the source", hosts = hosts, to = self.to().display())])
     }
 }
 
@@ -150,7 +158,7 @@ impl Snapshot {
         let mut named = healthy.iter().filter_map(|m| m.host.as_ref());
         let node = named
             .find_map(|h| self.cx.cluster.masters.iter().find(|m| &m.name == h))
-            .ok_or_else(|| ActError::NotProven("no original is a healthy voter; repair etcd first".into()))?;
+            .ok_or_else(|| ActError::NotProven(trs!("no original is a healthy voter; repair etcd first").into()))?;
         Ok((node.clone(), revision))
     }
 }
@@ -175,11 +183,13 @@ impl Step for Snapshot {
 
     async fn probe(&self) -> Result<Probe, ActError> {
         if self.cx.all_joined(&self.cx.membership().await?) {
-            return Ok(Probe::Done(GROWN.into()));
+            return Ok(Probe::Done(crate::lang::words(GROWN).into()));
         }
         Ok(match self.found().await {
-            Some((host, sha)) => Probe::Done(format!("{} (sha256 {}…)", self.local(&host).display(), &sha[..12])),
-            None => Probe::Todo("no proven snapshot on this machine yet".into()),
+            Some((host, sha)) => {
+                Probe::Done(tr!("{host} (sha256 {sha}…)", host = self.local(&host).display(), sha = &sha[..12]))
+            }
+            None => Probe::Todo(trs!("no proven snapshot on this machine yet").into()),
         })
     }
 
@@ -210,16 +220,21 @@ impl Step for Snapshot {
         let undo = vec![UndoAct::RemoveFiles { host: host.to_string(), paths: vec![path] }];
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card("backup.snapshot"));
         plan.view.expected = texts::expected("backup.snapshot").max(Duration::from_secs(2));
-        plan.view
-            .notes
-            .push("the snapshot holds every Secret of the cluster: keep the fetched file as safe as a key".into());
+        plan.view.notes.push(
+            trs!("the snapshot holds every Secret of the cluster: keep the fetched file as safe as a key").into(),
+        );
         Ok(plan)
     }
 
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         let Some((host, sha)) = self.found().await else {
-            return Err(ActError::NotProven("the fetched snapshot differs from the host's; run again".into()));
+            return Err(ActError::NotProven(trs!("the fetched snapshot differs from the host's; run again").into()));
         };
-        Ok(vec![format!("{} is {host}'s snapshot, sha256 {sha}", self.local(&host).display())])
+        Ok(vec![tr!(
+            "{file} is {host}'s snapshot, sha256 {sha}",
+            file = self.local(&host).display(),
+            host = host,
+            sha = sha
+        )])
     }
 }

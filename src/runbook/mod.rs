@@ -55,7 +55,7 @@ pub fn steps(cx: &Arc<Ctx>) -> Vec<SharedStep> {
     for chapter in [etcd::steps, kubernetes::steps, apiserver::steps, start::steps, workers::steps] {
         steps.extend(chapter(cx));
     }
-    steps
+    steps.into_iter().map(|step| gate::Guarded::step(cx, step)).collect()
 }
 
 /// The last chapter that [`steps`] covers.
@@ -93,7 +93,11 @@ impl Ctx {
         }
         let out = out.checked(host, &op)?;
         String::from_utf8(out.stdout.to_vec()).map(Some).map_err(|_| {
-            ActError::NotProven(format!("{host}: {} is not UTF-8 text; look at it by hand", path.display()))
+            ActError::NotProven(tr!(
+                "{host}: {path} is not UTF-8 text; look at it by hand",
+                host = host,
+                path = path.display()
+            ))
         })
     }
 
@@ -116,7 +120,12 @@ impl Ctx {
         if states.len() == wanted {
             return Ok(states);
         }
-        Err(ActError::NotProven(format!("{host}: stat answered {} of {wanted} paths; look at the host", states.len())))
+        Err(ActError::NotProven(tr!(
+            "{host}: stat answered {got} of {wanted} paths; look at the host",
+            host = host,
+            got = states.len(),
+            wanted = wanted
+        )))
     }
 
     /// Looks at one path.
@@ -177,10 +186,10 @@ impl Ctx {
             self.observed.host(&n.name).and_then(|h| h.etcd.as_ref()).is_some_and(|e| e.ca_key == Some(true))
         };
         self.cluster.masters.iter().find(has).ok_or_else(|| ActError::Pki {
-            what: "etcd CA key".into(),
-            why: format!(
-                "{} is on no original; put it back on one of them to sign with",
-                self.cluster.etcd.ca_key().display()
+            what: trs!("etcd CA key").into(),
+            why: tr!(
+                "{ca_key} is on no original; put it back on one of them to sign with",
+                ca_key = self.cluster.etcd.ca_key().display()
             ),
         })
     }
@@ -201,9 +210,10 @@ impl Ctx {
 }
 
 fn missing(host: &HostName, path: &Path) -> ActError {
-    ActError::NotProven(format!(
-        "{host}: {} is not there; put it back from a backup, or fix the path in the cluster file",
-        path.display()
+    ActError::NotProven(tr!(
+        "{host}: {path} is not there; put it back from a backup, or fix the path in the cluster file",
+        host = host,
+        path = path.display()
     ))
 }
 

@@ -105,7 +105,7 @@ pub fn title(kind: &str, host: Option<&HostName>) -> String {
     };
     let Some((before, after)) = template.split_once(HOST) else { return cut(template, TITLE_COLUMNS) };
     let room = TITLE_COLUMNS.saturating_sub(before.width() + after.width());
-    format!("{before}{}{after}", cut(host.map_or("a host", HostName::as_str), room))
+    format!("{before}{}{after}", cut(host.map_or(trs!("a host"), HostName::as_str), room))
 }
 
 /// The undo card's words; what would run is filled in by [`crate::engine::Plan::new`].

@@ -74,7 +74,8 @@ async fn look_at_etcd(
     deadline: Duration,
     progress: &UnboundedSender<SurveyProgress>,
 ) -> Result<Membership, String> {
-    let silence = || format!("no answer within {} s; look at etcd's log on the originals", deadline.as_secs());
+    let silence =
+        || tr!("no answer within {deadline} s; look at etcd's log on the originals", deadline = deadline.as_secs());
     let answer = tokio::time::timeout(deadline, etcd.look()).await.unwrap_or_else(|_| Err(silence()));
     let _ = progress.send(SurveyProgress::Etcd(answer.as_ref().map(|_| ()).map_err(Clone::clone)));
     answer
@@ -141,17 +142,17 @@ fn wanted_programs(cluster: &Cluster, role: Role) -> Vec<String> {
 }
 
 /// What came of asking for something that need not exist.
-enum Answer {
+pub(super) enum Answer {
     There(Bytes),
     Absent,
     Refused(String),
 }
 
-struct Look<'a> {
-    cluster: &'a Cluster,
-    node: &'a Node,
-    remote: &'a dyn Remote,
-    progress: Option<&'a UnboundedSender<SurveyProgress>>,
+pub(super) struct Look<'a> {
+    pub cluster: &'a Cluster,
+    pub node: &'a Node,
+    pub remote: &'a dyn Remote,
+    pub progress: Option<&'a UnboundedSender<SurveyProgress>>,
 }
 
 impl Look<'_> {
@@ -166,13 +167,13 @@ impl Look<'_> {
     }
 
     async fn host(&self) -> Result<HostSeen, RemoteError> {
-        self.asking("the host itself");
+        self.asking(trs!("the host itself"));
         let facts = self.facts().await?;
         let etcd = match self.node.role {
             Role::Worker => None,
             Role::Original | Role::Joiner => Some(self.etcd(&facts).await?),
         };
-        Ok(HostSeen { facts, etcd })
+        Ok(HostSeen { facts, etcd, kube: None })
     }
 
     async fn facts(&self) -> Result<Facts, RemoteError> {
@@ -187,12 +188,16 @@ impl Look<'_> {
     }
 
     /// A lost connection ends the look at this host; a command that fails is an answer.
-    async fn ask(&self, op: &Op) -> Result<Answer, RemoteError> {
+    pub(super) async fn ask(&self, op: &Op) -> Result<Answer, RemoteError> {
         let out = self.remote.run(&self.node.name, op, Io::default()).await?;
         Ok(match out.status {
             0 => Answer::There(out.stdout),
             NOT_THERE => Answer::Absent,
-            status => Answer::Refused(format!("status {status}: {}", crate::remote::clean::tail(&out.stderr, 3))),
+            status => Answer::Refused(tr!(
+                "status {status}: {stderr}",
+                status = status,
+                stderr = crate::remote::clean::tail(&out.stderr, 3)
+            )),
         })
     }
 
@@ -205,7 +210,7 @@ impl Look<'_> {
     }
 
     async fn etcd(&self, facts: &Facts) -> Result<EtcdOnHost, RemoteError> {
-        self.asking("etcd's unit, configuration and certificates");
+        self.asking(trs!("etcd's unit, configuration and certificates"));
         let layout = &self.cluster.etcd;
         let (version, unit, config, unit_text, files, ca) = tokio::try_join!(
             self.text(Op::EtcdVersion { bin: layout.bin.clone() }),
@@ -238,7 +243,7 @@ impl Look<'_> {
         })
     }
 
-    async fn ask_file(&self, path: PathBuf) -> Result<Answer, RemoteError> {
+    pub(super) async fn ask_file(&self, path: PathBuf) -> Result<Answer, RemoteError> {
         self.ask(&Op::ReadFile { path }).await
     }
 
@@ -268,7 +273,7 @@ impl Look<'_> {
     }
 
     /// Reads a private key only as far as its public half, and wipes what was read.
-    async fn key_of(&self, path: PathBuf) -> Result<Key, RemoteError> {
+    pub(super) async fn key_of(&self, path: PathBuf) -> Result<Key, RemoteError> {
         Ok(match self.ask(&Op::ReadSecret { path }).await? {
             Answer::Absent => Key::Absent,
             Answer::Refused(_) => Key::Unreadable,
@@ -281,7 +286,7 @@ impl Look<'_> {
 }
 
 /// What lies where a private key belongs.
-enum Key {
+pub(super) enum Key {
     Absent,
     /// Encrypted, of an unknown kind, or not to be read.
     Unreadable,
@@ -290,7 +295,7 @@ enum Key {
 }
 
 /// Moves the bytes where they are wiped, and wipes the buffer they came in where nobody else holds it.
-fn secret(bytes: Bytes) -> SecretBytes {
+pub(super) fn secret(bytes: Bytes) -> SecretBytes {
     let kept = SecretBytes::new(bytes.to_vec());
     if let Ok(mut buffer) = bytes.try_into_mut() {
         buffer.as_mut().zeroize();
@@ -298,7 +303,7 @@ fn secret(bytes: Bytes) -> SecretBytes {
     kept
 }
 
-fn on_disk(path: PathBuf, pem: &Answer, key: &Key, ca_pem: Option<&[u8]>) -> Option<CertOnDisk> {
+pub(super) fn on_disk(path: PathBuf, pem: &Answer, key: &Key, ca_pem: Option<&[u8]>) -> Option<CertOnDisk> {
     let (cert, issued_by_ca) = match pem {
         Answer::Absent => return None,
         Answer::Refused(why) => (Err(why.clone()), None),

@@ -21,7 +21,7 @@ pub fn parse(stdout: &str, asked_at: SystemTime, answered_at: SystemTime) -> Res
         let Some((key, value)) = raw.split_once('=') else { continue };
         let value = clean::line(value.trim_end());
         match key {
-            "clock" => clocks.push(clock_ms(&value).ok_or_else(|| ParseError::line(raw, "no time"))?),
+            "clock" => clocks.push(clock_ms(&value).ok_or_else(|| ParseError::line(raw, trs!("no time")))?),
             "uid" => uid = value.parse().ok(),
             "os" => facts.os = unquoted(&value),
             "arch" => facts.arch = value,
@@ -47,7 +47,7 @@ pub fn parse(stdout: &str, asked_at: SystemTime, answered_at: SystemTime) -> Res
             "selinux" => facts.selinux = value,
             "listen" => {
                 let (port, program) = value.split_once(' ').unwrap_or((&value, ""));
-                let port = port.parse().map_err(|_| ParseError::line(raw, "no port"))?;
+                let port = port.parse().map_err(|_| ParseError::line(raw, trs!("no port")))?;
                 let listener = (port, program.to_owned());
                 if !facts.listeners.contains(&listener) {
                     facts.listeners.push(listener);
@@ -61,8 +61,8 @@ pub fn parse(stdout: &str, asked_at: SystemTime, answered_at: SystemTime) -> Res
             _ => {}
         }
     }
-    facts.uid = uid.ok_or(ParseError::Missing("the user id"))?;
-    facts.clock_offset_ms = offset(&clocks, asked_at, answered_at).ok_or(ParseError::Missing("the clock"))?;
+    facts.uid = uid.ok_or(ParseError::Missing(trs!("the user id")))?;
+    facts.clock_offset_ms = offset(&clocks, asked_at, answered_at).ok_or(ParseError::Missing(trs!("the clock")))?;
     Ok(facts)
 }
 

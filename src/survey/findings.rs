@@ -30,12 +30,12 @@ pub fn findings(
     view.now = now.saturating_add(view.median_offset_ms().unwrap_or(0) / 1000);
     let mut out = Vec::new();
     if let Err(why) = etcd {
-        let why = if view.of(Role::Original).next().is_none() { "no original could be looked at." } else { why };
+        let why = if view.of(Role::Original).next().is_none() { trs!("no original could be looked at.") } else { why };
         out.push(block(
             None,
-            "etcd does not answer".into(),
-            format!("Nobody knows whether the cluster has quorum now: {why}"),
-            "Look at `systemctl status etcd` and its journal on the originals, and check the addresses, ports and certificate paths in the cluster file.",
+            trs!("etcd does not answer").into(),
+            tr!("Nobody knows whether the cluster has quorum now: {why}", why = why),
+            trs!("Look at `systemctl status etcd` and its journal on the originals, and check the addresses, ports and certificate paths in the cluster file."),
         ));
     }
     hosts::check(&view, &mut out);

@@ -14,11 +14,13 @@ use crate::{
 pub mod collect;
 pub mod facts;
 pub mod findings;
+pub mod kube;
 pub mod parse;
 pub mod show;
 
 pub use collect::{EtcdLook, SurveyProgress, survey, survey_host};
 pub use findings::findings;
+pub use kube::{KubeOnHost, Shared, StaticPod, survey_kube};
 pub use show::show;
 
 /// How bad a finding is.
@@ -187,6 +189,8 @@ pub struct HostSeen {
     pub facts: Facts,
     /// etcd on it; `None` for workers.
     pub etcd: Option<EtcdOnHost>,
+    /// Kubernetes on it, where that was looked at ([`survey_kube`]) and there is some.
+    pub kube: Option<KubeOnHost>,
 }
 
 /// Everything seen.

@@ -9,10 +9,10 @@ use crate::remote::{clean, etcd::Version};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
     /// The last line is missing.
-    #[error("the answer was cut off; ask again, and look for a full disk or a killed process on the host")]
+    #[error("{}", tr!("the answer was cut off; ask again, and look for a full disk or a killed process on the host"))]
     CutOff,
     /// A line is not of the promised form.
-    #[error("line {shown:?} does not make sense: {why}; run the same command by hand on the host and compare")]
+    #[error("{}", tr!("line {shown} does not make sense: {why}; run the same command by hand on the host and compare", shown = format_args!("{shown:?}"), why = why))]
     Line {
         /// The line, cleaned, at most 120 characters.
         shown: String,
@@ -20,7 +20,7 @@ pub enum ParseError {
         why: &'static str,
     },
     /// Something that has to be there is not.
-    #[error("the answer says nothing about {0}; check that the host has that tool in its PATH")]
+    #[error("{}", tr!("the answer says nothing about {what}; check that the host has that tool in its PATH", what = _0))]
     Missing(&'static str),
 }
 
@@ -40,28 +40,28 @@ pub fn file_states(stdout: &str) -> Result<Vec<FileState>, ParseError> {
 fn file_state(raw: &str) -> Result<FileState, ParseError> {
     let bad = |why| ParseError::line(raw, why);
     let mut fields = raw.splitn(8, ' ');
-    let mut next = || fields.next().ok_or(bad("too few fields"));
+    let mut next = || fields.next().ok_or(bad(trs!("too few fields")));
     let kind = match next()? {
         "file" => FileKind::File,
         "dir" => FileKind::Dir,
         "link" => FileKind::Link,
         "absent" => FileKind::Absent,
         "other" => FileKind::Other,
-        _ => return Err(bad("unknown file type")),
+        _ => return Err(bad(trs!("unknown file type"))),
     };
-    let mode = number(next()?, |s| u32::from_str_radix(s, 8).ok()).ok_or(bad("mode is not octal"))?;
+    let mode = number(next()?, |s| u32::from_str_radix(s, 8).ok()).ok_or(bad(trs!("mode is not octal")))?;
     let (user, group) = (name(next()?), name(next()?));
-    let size = number(next()?, |s| s.parse().ok()).ok_or(bad("size is not a number"))?;
+    let size = number(next()?, |s| s.parse().ok()).ok_or(bad(trs!("size is not a number")))?;
     // GNU stat may print a fraction.
-    let mtime = number(next()?, |s| s.split('.').next()?.parse().ok()).ok_or(bad("time is not a number"))?;
+    let mtime = number(next()?, |s| s.split('.').next()?.parse().ok()).ok_or(bad(trs!("time is not a number")))?;
     let sha256 = match next()? {
         "-" => None,
         sum if sum.len() == 64 && sum.bytes().all(|b| b.is_ascii_hexdigit()) => Some(sum.to_ascii_lowercase()),
-        _ => return Err(bad("checksum is not 64 hex digits")),
+        _ => return Err(bad(trs!("checksum is not 64 hex digits"))),
     };
     let path = clean::line(next()?);
     if path.is_empty() {
-        return Err(bad("no path"));
+        return Err(bad(trs!("no path")));
     }
     Ok(FileState { path: PathBuf::from(path), kind, mode, user, group, size, mtime, sha256 })
 }

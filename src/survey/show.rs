@@ -10,6 +10,7 @@ use unicode_width::UnicodeWidthStr;
 use super::{CertOnDisk, EtcdOnHost, Finding, HostObserved, HostSeen, Observed, Severity};
 use crate::{
     cluster::{Cluster, Role},
+    lang,
     pki::CertInfo,
     remote::{
         clean,
@@ -28,14 +29,20 @@ const WIDE: usize = 110;
 pub fn show(cluster: &Cluster, observed: &Observed, now: i64, width: usize) -> String {
     let width = width.max(40);
     let mut out = String::new();
-    section(&mut out, "Hosts", &hosts(cluster, observed, width), width);
-    section(&mut out, "On the hosts", &on_the_hosts(observed), width);
-    section(&mut out, "Certificates", &certificates(cluster, observed, now, width), width);
+    section(&mut out, trs!("Hosts"), &hosts(cluster, observed, width), width);
+    section(&mut out, trs!("On the hosts"), &on_the_hosts(observed), width);
+    section(&mut out, trs!("Certificates"), &certificates(cluster, observed, now, width), width);
     match &observed.etcd {
-        Ok(etcd) => section(&mut out, "Members", &members(etcd), width),
+        Ok(etcd) => section(&mut out, trs!("Members"), &members(etcd), width),
         Err(why) => {
-            let _ =
-                writeln!(out, "Members\n{}\n", wrapped(&format!("no answer: {}", clean::line(why)), "  ", "  ", width));
+            let _ = writeln!(
+                out,
+                "{}",
+                tr!(
+                    "Members\n{why}\n",
+                    why = wrapped(&tr!("no answer: {why}", why = clean::line(why)), "  ", "  ", width)
+                )
+            );
         }
     }
     out + &show_findings(&observed.findings, width)
@@ -46,20 +53,25 @@ pub fn show_findings(findings: &[Finding], width: usize) -> String {
     let mut out = String::new();
     for finding in findings {
         let word = match finding.severity {
-            Severity::Block => "BLOCK",
-            Severity::Warn => "WARN ",
-            Severity::Info => "info ",
+            Severity::Block => trs!("BLOCK"),
+            Severity::Warn => trs!("WARN "),
+            Severity::Info => trs!("info "),
         };
         let place = finding.host.as_ref().map_or(String::new(), |host| format!("{host}: "));
         let what = format!("{place}{}", clean::line(&finding.what));
         let _ = writeln!(out, "{}", wrapped(&what, &format!("{word}  "), "       ", width));
-        let _ = writeln!(out, "{}", wrapped(&clean::line(&finding.why), "       why  ", "            ", width));
-        let _ = writeln!(out, "{}\n", wrapped(&clean::line(&finding.remedy), "       do   ", "            ", width));
+        let _ = writeln!(out, "{}", wrapped(&clean::line(&finding.why), trs!("       why  "), "            ", width));
+        let _ =
+            writeln!(out, "{}\n", wrapped(&clean::line(&finding.remedy), trs!("       do   "), "            ", width));
     }
     let count = |severity| findings.iter().filter(|f| f.severity == severity).count();
     let warnings = count(Severity::Warn);
-    let plural = if warnings == 1 { "" } else { "s" };
-    let _ = writeln!(out, "{} blocking, {warnings} warning{plural}", count(Severity::Block));
+    let warnings = tr!("{n} warning" | "{n} warnings" % warnings);
+    let _ = writeln!(
+        out,
+        "{}",
+        tr!("{blocking} blocking, {warnings}", blocking = count(Severity::Block), warnings = warnings)
+    );
     out
 }
 
@@ -92,21 +104,29 @@ fn or_dash(text: &str) -> String {
 }
 
 fn hosts(cluster: &Cluster, observed: &Observed, width: usize) -> Rows {
-    let mut rows = vec![head(["HOST", "ROLE", "ADDRESS", "SSH", "CLOCK", "HOSTNAME", "SYSTEM"])];
+    let mut rows = vec![head([
+        trs!("HOST"),
+        trs!("ROLE"),
+        trs!("ADDRESS"),
+        "SSH",
+        trs!("CLOCK"),
+        trs!("HOSTNAME"),
+        trs!("SYSTEM"),
+    ])];
     for host in &observed.hosts {
         let node = cluster.node(&host.name);
         let comment = node.and_then(|n| n.comment.as_deref()).map_or(String::new(), |c| format!(" {}", clean::line(c)));
         let role = match host.role {
-            Role::Original => "original",
-            Role::Joiner => "joiner",
-            Role::Worker => "worker",
+            Role::Original => trs!("original"),
+            Role::Joiner => trs!("joiner"),
+            Role::Worker => trs!("worker"),
         };
         let facts = host.seen.as_ref().ok().map(|seen| &seen.facts);
         rows.push(vec![
             format!("{}{comment}", host.name),
             role.into(),
             node.map_or_else(dash, |n| n.address.to_string()),
-            if facts.is_some() { "ok" } else { "NO" }.into(),
+            if facts.is_some() { trs!("ok") } else { trs!("NO") }.into(),
             facts.map_or_else(dash, |f| offset(f.clock_offset_ms)),
             facts.map_or_else(dash, |f| or_dash(&f.hostname)),
             facts.map_or_else(dash, |f| or_dash(system(&f.os, width))),
@@ -135,15 +155,16 @@ fn reached(observed: &Observed) -> impl Iterator<Item = (&HostObserved, &HostSee
 }
 
 fn on_the_hosts(observed: &Observed) -> Rows {
-    let mut rows = vec![head(["HOST", "ARCH", "ETCD", "UNIT", "DATA", "FIREWALLD", "UFW", "SELINUX"])];
+    let mut rows =
+        vec![head([trs!("HOST"), trs!("ARCH"), "ETCD", "UNIT", trs!("DATA"), "FIREWALLD", "UFW", "SELINUX"])];
     let unit = |etcd: &EtcdOnHost| match etcd.unit.load.as_str() {
-        "not-found" => "none".to_owned(),
+        "not-found" => trs!("none").to_owned(),
         _ => or_dash(format!("{} {}", etcd.unit.active, etcd.unit.enabled).trim()),
     };
     let data = |etcd: &EtcdOnHost| match etcd.data_entries {
-        None => "absent".to_owned(),
-        Some(0) => "empty".into(),
-        Some(n) => format!("{n} entr{}", if n == 1 { "y" } else { "ies" }),
+        None => trs!("absent").to_owned(),
+        Some(0) => trs!("empty").into(),
+        Some(n) => tr!("{n} entry" | "{n} entries" % n),
     };
     for (host, seen) in reached(observed) {
         let etcd = seen.etcd.as_ref();
@@ -162,7 +183,8 @@ fn on_the_hosts(observed: &Observed) -> Rows {
 }
 
 fn certificates(cluster: &Cluster, observed: &Observed, now: i64, width: usize) -> Rows {
-    let mut rows = vec![head(["HOST", "FILE", "SUBJECT", "NAMES", "DAYS", "KEY", "CA"])];
+    let mut rows =
+        vec![head([trs!("HOST"), trs!("FILE"), trs!("SUBJECT"), trs!("NAMES"), trs!("DAYS"), trs!("KEY"), "CA"])];
     for (host, seen) in reached(observed) {
         let Some(etcd) = &seen.etcd else { continue };
         for on_disk in etcd.ca.iter().chain(etcd.certs.values()) {
@@ -180,14 +202,14 @@ fn certificate(on_disk: &CertOnDisk, now: i64, width: usize) -> [String; 5] {
         Err(why) => return [clean::line(why), dash(), dash(), dash(), dash()],
     };
     let key = match on_disk.key_matches {
-        Some(true) => "matches",
-        Some(false) => "OTHER",
+        Some(true) => trs!("matches"),
+        Some(false) => trs!("OTHER"),
         None => "-",
     };
     let issued = match on_disk.issued_by_ca {
-        Some(true) if cert.subject == cert.issuer => "self",
-        Some(true) => "signed",
-        Some(false) => "OTHER",
+        Some(true) if cert.subject == cert.issuer => trs!("self"),
+        Some(true) => trs!("signed"),
+        Some(false) => trs!("OTHER"),
         None => "-",
     };
     [common_name(cert), sans(cert, width), cert.days_left(now).to_string(), key.into(), issued.into()]
@@ -214,14 +236,22 @@ fn sans(cert: &CertInfo, width: usize) -> String {
 }
 
 fn members(etcd: &Membership) -> Rows {
-    let mut rows = vec![head(["MEMBER", "ROLE", "HEALTH", "VERSION", "REVISION", "DATABASE", "LATENCY"])];
+    let mut rows = vec![head([
+        trs!("MEMBER"),
+        trs!("ROLE"),
+        trs!("HEALTH"),
+        trs!("VERSION"),
+        "REVISION",
+        trs!("DATABASE"),
+        trs!("LATENCY"),
+    ])];
     let leader = etcd.leader();
     for member in &etcd.members {
         let status = member.status.as_ref().ok();
         let role = match member.learner {
-            true => "learner",
-            false if leader == Some(member.id) => "leader",
-            false => "voter",
+            true => trs!("learner"),
+            false if leader == Some(member.id) => trs!("leader"),
+            false => trs!("voter"),
         };
         rows.push(vec![
             clean::line(&called(member)),
@@ -247,22 +277,20 @@ fn called(member: &Member) -> String {
 
 fn health(member: &Member) -> String {
     if member.healthy() {
-        "healthy"
+        trs!("healthy")
     } else if !member.started() {
-        "NOT STARTED"
+        trs!("NOT STARTED")
     } else if member.status.is_err() {
-        "NO ANSWER"
+        trs!("NO ANSWER")
     } else {
-        "UNHEALTHY"
+        trs!("UNHEALTHY")
     }
     .into()
 }
 
 /// Breaks at blanks alone: a flag or a path split at a hyphen could not be copied.
 fn options<'a>(width: usize) -> textwrap::Options<'a> {
-    textwrap::Options::new(width)
-        .word_separator(textwrap::WordSeparator::AsciiSpace)
-        .word_splitter(textwrap::WordSplitter::NoHyphenation)
+    textwrap::Options::new(width).word_separator(lang::separator()).word_splitter(textwrap::WordSplitter::NoHyphenation)
 }
 
 fn wrapped(text: &str, first: &str, rest: &str, width: usize) -> String {

@@ -112,10 +112,10 @@ pub fn paint(lines: &[Line<'_>], scroll: usize, area: Rect, buf: &mut Buffer) {
     }
     let below = lines.len().saturating_sub(from + height);
     if below > 0 && area.height > 0 {
-        corner(&format!(" ↓ {below} more "), area.bottom() - 1, area, buf);
+        corner(&tr!(" ↓ {below} more ", below = below), area.bottom() - 1, area, buf);
     }
     if from > 0 && area.height > 1 {
-        corner(&format!(" ↑ {from} more "), area.top(), area, buf);
+        corner(&tr!(" ↑ {from} more ", from = from), area.top(), area, buf);
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::{
     cluster::HostName,
-    watch::{LogLine, LogMsg, Source},
+    watch::{Follow, LogLine, LogMsg, Source},
 };
 
 /// Most lines kept; older ones go.
@@ -18,8 +18,8 @@ const BYTES: usize = 24 << 20;
 pub struct SourceState {
     /// Which one.
     pub source: Source,
-    /// Whether it is followed; `None` while nobody knows.
-    pub state: Option<Result<(), String>>,
+    /// How following it goes; `None` while nobody knows.
+    pub state: Option<Follow>,
     /// The host's clock minus the operator's, microseconds: what the stamps are corrected by.
     pub offset: i64,
 }
@@ -32,8 +32,6 @@ pub struct Entry {
     /// Program and message.
     pub text: Box<str>,
     source: u16,
-    /// Whether the filter lets it through.
-    shown: bool,
 }
 
 /// What is let through: every word must be there.
@@ -87,14 +85,17 @@ pub fn contains(text: &str, word: &str) -> bool {
 }
 
 /// The lines, and where the operator looks.
+///
+/// A line keeps its number while older ones go; where one arrives late, those after it move up. What the filter lets
+/// through is kept as a list of numbers, so that drawing, scrolling and counting cost what is in sight, not what is kept.
 #[derive(Debug, Clone, Default)]
 pub struct Journal {
     sources: Vec<SourceState>,
     entries: VecDeque<Entry>,
     bytes: usize,
-    /// How many entries the filter lets through.
-    shown: usize,
-    /// Lines gone at the front, so that a line keeps its number.
+    /// Numbers of the lines the filter lets through, ascending.
+    shown: VecDeque<usize>,
+    /// Lines gone at the front: the number of the first one kept.
     dropped: usize,
     /// Number of the last line in sight; `None` follows the end.
     last: Option<usize>,
@@ -128,55 +129,97 @@ impl Journal {
             }
             LogMsg::Lines(number, lines) => {
                 let (Some(state), Ok(source)) = (self.sources.get_mut(number), u16::try_from(number)) else { return };
-                state.state = Some(Ok(()));
-                for line in lines {
-                    self.push(source, line);
-                }
+                state.state = Some(Follow::On);
+                let offset = state.offset;
+                let entry = |l: LogLine| Entry { at: l.at.saturating_sub(offset), text: l.text, source };
+                let mut batch: Vec<Entry> = lines.into_iter().map(entry).collect();
+                // A source is nearly always in order, and then this costs nothing.
+                batch.sort_by_key(|e| e.at);
+                self.merge(batch);
+                self.bound();
             }
         }
     }
 
-    fn push(&mut self, source: u16, line: LogLine) {
-        let Some(state) = self.sources.get(usize::from(source)) else { return };
-        let shown = self.filter.lets(&state.source, &line.text);
-        let at = line.at.saturating_sub(state.offset);
-        while self.entries.len() >= KEPT || (self.bytes + line.text.len() > BYTES && !self.entries.is_empty()) {
-            self.drop_oldest();
-        }
-        self.bytes += line.text.len();
-        self.shown += usize::from(shown);
-        let entry = Entry { at, text: line.text, source, shown };
-        // Hosts answer at different speeds: a line is put where its time says. Nearly always that is the end.
-        if self.entries.back().is_none_or(|e| e.at <= at) {
-            self.entries.push_back(entry);
-        } else {
-            let place = self.entries.partition_point(|e| e.at <= at);
-            self.entries.insert(place, entry);
-            if let Some(last) = self.last.as_mut().filter(|l| place + self.dropped <= **l) {
-                *last += 1;
+    /// Puts a batch, in order, where its times say. Nearly always that is the end; hosts answer at different speeds, so
+    /// what is newer than the batch's first line is taken off and merged again, once a batch.
+    fn merge(&mut self, batch: Vec<Entry>) {
+        let Some(first) = batch.first().map(|e| e.at) else { return };
+        let place = match self.entries.back() {
+            Some(back) if back.at > first => self.entries.partition_point(|e| e.at <= first),
+            _ => self.entries.len(),
+        };
+        let mut late = self.entries.split_off(place);
+        let from = place + self.dropped;
+        let begin = self.shown.partition_point(|n| *n < from);
+        let mut was_shown = self.shown.split_off(begin);
+        // What was in sight moves up with its line.
+        let sight = self.last.filter(|l| *l >= from);
+        let mut number = from;
+        for entry in batch {
+            while late.front().is_some_and(|l| l.at <= entry.at) {
+                self.put_back(&mut late, &mut was_shown, &mut number, sight);
             }
+            let shown = self.lets(&entry);
+            self.bytes += entry.text.len();
+            self.append(entry, shown);
         }
+        while !late.is_empty() {
+            self.put_back(&mut late, &mut was_shown, &mut number, sight);
+        }
+    }
+
+    /// The next of the lines taken off, at the end again; `number` is the one it had.
+    fn put_back(
+        &mut self,
+        late: &mut VecDeque<Entry>,
+        was_shown: &mut VecDeque<usize>,
+        number: &mut usize,
+        sight: Option<usize>,
+    ) {
+        let Some(entry) = late.pop_front() else { return };
+        let shown = was_shown.front() == Some(number);
+        if shown {
+            was_shown.pop_front();
+        }
+        if sight == Some(*number) {
+            self.last = Some(self.dropped + self.entries.len());
+        }
+        *number += 1;
+        self.append(entry, shown);
+    }
+
+    fn append(&mut self, entry: Entry, shown: bool) {
+        if shown {
+            self.shown.push_back(self.dropped + self.entries.len());
+        }
+        self.entries.push_back(entry);
+    }
+
+    /// Lets the oldest lines go until what is kept is within the bounds.
+    fn bound(&mut self) {
+        while self.entries.len() > KEPT || (self.bytes > BYTES && self.entries.len() > 1) {
+            let Some(old) = self.entries.pop_front() else { break };
+            self.bytes -= old.text.len();
+            if self.shown.front() == Some(&self.dropped) {
+                self.shown.pop_front();
+            }
+            self.dropped += 1;
+        }
+        // What was looked at may be gone by now: stay at the oldest line there is.
         self.last = self.last.map(|l| l.max(self.dropped));
     }
 
-    fn drop_oldest(&mut self) {
-        if let Some(old) = self.entries.pop_front() {
-            self.bytes -= old.text.len();
-            self.shown -= usize::from(old.shown);
-            self.dropped += 1;
-        }
+    fn lets(&self, entry: &Entry) -> bool {
+        self.source(entry).is_some_and(|s| self.filter.lets(s, &entry.text))
     }
 
     /// Shows only what a filter lets through.
     pub fn set_filter(&mut self, text: &str) {
         text.clone_into(&mut self.filter_text);
         self.filter = Filter::parse(text);
-        self.shown = 0;
-        for entry in &mut self.entries {
-            entry.shown =
-                self.sources.get(usize::from(entry.source)).is_some_and(|s| self.filter.lets(&s.source, &entry.text));
-            self.shown += usize::from(entry.shown);
-        }
+        let numbered = self.entries.iter().enumerate();
+        self.shown = numbered.filter(|(_, e)| self.lets(e)).map(|(i, _)| i + self.dropped).collect();
     }
 
     /// Whether something is held back by the filter.
@@ -196,7 +239,7 @@ impl Journal {
 
     /// How many lines the filter lets through, and how many there are.
     pub fn counts(&self) -> (usize, usize) {
-        (self.shown, self.entries.len())
+        (self.shown.len(), self.entries.len())
     }
 
     /// Whether the end is followed.
@@ -214,67 +257,65 @@ impl Journal {
         self.last = self.last.or_else(|| (self.dropped + self.entries.len()).checked_sub(1));
     }
 
+    /// The line of that number.
+    fn entry(&self, number: usize) -> Option<&Entry> {
+        self.entries.get(number.checked_sub(self.dropped)?)
+    }
+
     /// Shown lines from the last one in sight backwards.
     pub fn backwards(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.range(..self.end()).rev().filter(|e| e.shown)
+        self.shown.range(..self.end()).rev().filter_map(|n| self.entry(*n))
     }
 
     /// Shown lines below the last one in sight.
     pub fn below(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.range(self.end()..).filter(|e| e.shown)
+        self.shown.range(self.end()..).filter_map(|n| self.entry(*n))
     }
 
-    /// Index after the last line in sight.
+    /// How many shown lines are below the last one in sight.
+    pub fn newer(&self) -> usize {
+        self.shown.len() - self.end()
+    }
+
+    /// How many of the shown lines are in sight or above.
     fn end(&self) -> usize {
-        self.last.map_or(self.entries.len(), |l| (l + 1).saturating_sub(self.dropped).min(self.entries.len()))
+        self.last.map_or(self.shown.len(), |last| self.shown.partition_point(|n| *n <= last))
     }
 
     /// Moves by shown lines; reaching the end follows again.
     pub fn scroll(&mut self, by: isize) {
-        let steps = by.unsigned_abs();
-        if by < 0 {
-            let shown = self.entries.range(..self.end()).enumerate().rev().filter(|(_, e)| e.shown);
-            // The line in sight itself comes first; the oldest one stays in sight.
-            if let Some((i, _)) = shown.take(steps + 1).last() {
-                self.last = Some(i + self.dropped);
-            }
-        } else {
-            let end = self.end();
-            let mut below = self.entries.range(end..).enumerate().filter(|(_, e)| e.shown);
-            match below.nth(steps.saturating_sub(1)) {
-                Some((i, _)) if steps > 0 && self.entries.range(end + i + 1..).any(|e| e.shown) => {
-                    self.last = Some(end + i + self.dropped);
-                }
-                _ => self.last = None,
-            }
-        }
+        let Some(newest) = self.shown.len().checked_sub(1) else { return };
+        // The oldest one stays in sight.
+        let to = self.end().saturating_sub(1).saturating_add_signed(by);
+        self.last = if to >= newest && by > 0 { None } else { self.shown.get(to.min(newest)).copied() };
     }
 
     /// Goes to the oldest line.
     pub fn top(&mut self) {
-        if let Some(first) = self.entries.iter().position(|e| e.shown) {
-            self.last = Some(first + self.dropped);
-        }
+        self.last = self.shown.front().copied().or(self.last);
     }
 
     /// Goes to the next older shown line with the needle in it (from the one in sight on, it included when `here`);
     /// whether there is one.
     pub fn older_match(&mut self, here: bool) -> bool {
         let end = if here { self.end() } else { self.end().saturating_sub(1) };
-        let found = self.entries.range(..end).rposition(|e| e.shown && contains(&e.text, &self.needle));
+        let found = self.shown.range(..end).rev().find(|n| self.matches(**n)).copied();
         self.go(found)
     }
 
     /// Goes to the next newer match; whether there is one.
     pub fn newer_match(&mut self) -> bool {
-        let end = self.end();
-        let found = self.entries.range(end..).position(|e| e.shown && contains(&e.text, &self.needle));
-        self.go(found.map(|i| i + end))
+        let found = self.shown.range(self.end()..).find(|n| self.matches(**n)).copied();
+        self.go(found)
+    }
+
+    fn matches(&self, number: usize) -> bool {
+        self.entry(number).is_some_and(|e| contains(&e.text, &self.needle))
     }
 
     fn go(&mut self, to: Option<usize>) -> bool {
         if let (Some(to), false) = (to, self.needle.is_empty()) {
-            self.last = Some(to + self.dropped);
+            self.last = Some(to);
             return true;
         }
         false
@@ -286,7 +327,7 @@ mod tests {
     use super::*;
 
     fn source(host: &str, unit: &str) -> Source {
-        Source { host: HostName::new(host), unit: unit.into() }
+        Source::unit(&HostName::new(host), unit)
     }
 
     fn line(at: i64, text: &str) -> LogLine {
@@ -325,6 +366,7 @@ mod tests {
         journal.take(LogMsg::Lines(1, vec![line(35, "late"), line(500, "new")]));
         assert_eq!(seen(&journal).as_deref(), Some("14"));
         assert!(!journal.follows());
+        assert_eq!(journal.newer(), 6);
         journal.scroll(3);
         assert_eq!(seen(&journal).as_deref(), Some("17"));
         journal.scroll(100);
@@ -381,6 +423,26 @@ mod tests {
         journal.needle = "nothing".into();
         assert!(!journal.older_match(true));
         assert_eq!(at(&journal), Some(45), "what is not found moves nothing");
+    }
+
+    #[test]
+    fn batches_of_many_hosts_come_out_as_if_they_had_been_sorted_and_the_filter_holds_for_each() {
+        let mut journal = journal();
+        journal.set_filter("host:master02");
+        // Three batches a source, each overlapping the other's, with lines of one moment in both.
+        let times = |from: i64| (0..40).map(move |i| from + i * 3);
+        let mut expected: Vec<i64> = Vec::new();
+        for from in [0, 50, 20, 100, 60, 130] {
+            let source = usize::from(from % 20 == 0);
+            journal.take(LogMsg::Lines(source, times(from).map(|at| line(at, &at.to_string())).collect()));
+            expected.extend(times(from).filter(|_| source == 1));
+            expected.sort_unstable();
+            let seen: Vec<i64> = journal.backwards().map(|e| e.at).collect();
+            assert!(seen.iter().rev().eq(&expected), "{from}: {seen:?}");
+        }
+        journal.set_filter("");
+        assert_eq!(journal.counts(), (240, 240));
+        assert!(journal.backwards().map(|e| e.at).is_sorted_by(|a, b| a >= b));
     }
 
     #[test]

@@ -6,7 +6,10 @@ pub use table::TABLE;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::model::{Ask, Model, Panel, Phase, Section};
+use super::{
+    model::{Ask, Model, Panel, Phase, Section},
+    training::Page,
+};
 
 /// Which keys hold: the screen, or the dialog on top of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -31,6 +34,8 @@ pub enum Context {
     Undo,
     /// An unknown host key.
     HostKey,
+    /// The lock on the cluster is another's, and its lease has run out.
+    TakeOver,
     /// A secret is typed.
     Secret,
     /// The question before leaving.
@@ -43,11 +48,19 @@ pub enum Context {
     Prompt,
     /// The command palette.
     Palette,
+    /// The question before a step, in a guided walk.
+    Predict,
+    /// A page of the drill.
+    Drill,
+    /// A file of a practice host.
+    File,
+    /// A line of it is typed.
+    Line,
 }
 
 impl Context {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::Welcome,
         Self::Connecting,
         Self::Survey,
@@ -58,21 +71,26 @@ impl Context {
         Self::ConfirmTyped,
         Self::Undo,
         Self::HostKey,
+        Self::TakeOver,
         Self::Secret,
         Self::Quit,
         Self::QuitHard,
         Self::Help,
         Self::Prompt,
         Self::Palette,
+        Self::Predict,
+        Self::Drill,
+        Self::File,
+        Self::Line,
     ];
 
     /// Whether characters are typed here rather than pressed.
     pub const fn types(self) -> bool {
-        matches!(self, Self::ConfirmTyped | Self::Secret | Self::QuitHard | Self::Prompt | Self::Palette)
+        matches!(self, Self::ConfirmTyped | Self::Secret | Self::QuitHard | Self::Prompt | Self::Palette | Self::Line)
     }
 
     /// Its heading in the help.
-    pub const fn title(self) -> &'static str {
+    pub fn title(self) -> &'static str {
         match self {
             Self::Welcome => "Welcome",
             Self::Connecting => "Connecting",
@@ -84,12 +102,17 @@ impl Context {
             Self::ConfirmTyped => "Question before a point of no return",
             Self::Undo => "Question before an undo",
             Self::HostKey => "Unknown host key",
+            Self::TakeOver => "Lock of another run",
             Self::Secret => "Passphrase, password or code",
             Self::Quit => "Question before leaving",
             Self::QuitHard => "Leaving while something runs",
             Self::Help => "Help",
             Self::Prompt => "Find, or filter",
             Self::Palette => "Palette",
+            Self::Predict => "What do you expect?",
+            Self::Drill => "Drill",
+            Self::File => "A file in a drill",
+            Self::Line => "A line of a file",
         }
     }
 }
@@ -141,6 +164,13 @@ pub enum Action {
     Help,
     Close,
     Quit,
+    Choose(usize),
+    GoOn,
+    Drill,
+    EditLine,
+    DropLine,
+    Left,
+    Right,
 }
 
 /// A key with its modifiers.
@@ -181,7 +211,7 @@ impl Key {
     /// Its name in the help.
     pub fn name(self) -> String {
         match self.code {
-            KeyCode::Char(' ') => "Space".to_owned(),
+            KeyCode::Char(' ') => trs!("Space").to_owned(),
             KeyCode::Char(c) if self.ctrl => format!("Ctrl-{}", c.to_ascii_uppercase()),
             KeyCode::Char(c) => c.to_string(),
             KeyCode::Up => "↑".to_owned(),
@@ -218,6 +248,7 @@ pub fn context(model: &Model) -> Context {
     }
     match model.asks.front() {
         Some(Ask::HostKey { .. }) => return Context::HostKey,
+        Some(Ask::TakeOver { .. }) => return Context::TakeOver,
         Some(Ask::Secret { .. }) => return Context::Secret,
         None => {}
     }
@@ -231,6 +262,15 @@ pub fn context(model: &Model) -> Context {
 
 /// Which keys hold below the help.
 pub fn below_help(model: &Model) -> Context {
+    match model.drill_page() {
+        Some((run, Page::File)) if run.file.as_ref().is_some_and(|f| f.typing.is_some()) => return Context::Line,
+        Some((_, Page::File)) => return Context::File,
+        Some(_) => return Context::Drill,
+        None => {}
+    }
+    if model.predicting().is_some() {
+        return Context::Predict;
+    }
     if model.undo_question {
         return Context::Undo;
     }
@@ -268,6 +308,8 @@ pub fn find(context: Context, event: &KeyEvent) -> Option<&'static Binding> {
 /// Whether an action makes sense now: what doesn't is left out of the footer and does nothing.
 pub fn available(model: &Model, action: Action) -> bool {
     match action {
+        Action::Drill => model.training.drill.is_some(),
+        Action::GoOn => model.predicting().is_some_and(|p| p.chosen.is_some()),
         Action::Answer | Action::Refuse => model.asking.is_some(),
         Action::Undo => model.failure.as_ref().is_some_and(|f| f.undo.is_some()),
         Action::Start => model.blocking() == 0 && !model.starting,

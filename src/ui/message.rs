@@ -11,9 +11,9 @@ use secrecy::{ExposeSecret, SecretString};
 use crate::{
     cluster::HostName,
     engine::{Event, StepId, confirm::Choice},
-    remote::etcd::Membership,
+    remote::{etcd::Membership, lock::Lock},
     survey::{HostObserved, Observed},
-    watch::{LogMsg, PortSeen, Source},
+    watch::{LogMsg, NodesLook, PortSeen, Source},
 };
 
 /// The clock as the model knows it. Injected, so that drawing needs none.
@@ -69,10 +69,12 @@ pub enum Msg {
     Engine(Event),
     /// A fresh look at etcd, or why there is none; with the moment it was taken, in [`Now::at`]'s time.
     Etcd(Result<Membership, String>, Duration),
-    /// The masters were looked at again; with the moment, in [`Now::at`]'s time.
+    /// Some of the masters were looked at again; with the moment, in [`Now::at`]'s time.
     Masters(Vec<HostObserved>, Duration),
-    /// What the ports serve now.
-    Served(Vec<PortSeen>),
+    /// What some of the ports serve now; with the moment.
+    Served(Vec<PortSeen>, Duration),
+    /// A fresh look at the nodes, or whom they were asked of in vain; with the moment.
+    Nodes(NodesLook, Duration),
     /// These journals will be followed.
     Sources(Vec<Source>),
     /// Something of the journals: lines, or how following goes.
@@ -100,6 +102,18 @@ pub enum Msg {
         id: u64,
         /// What is asked, as the host or the key file puts it.
         prompt: String,
+        /// Whether a second person is asked, not a login.
+        second: bool,
+    },
+    /// What came of a wish about the drill.
+    Drill(DrillMsg),
+    /// The lock on the cluster is another run's, and its lease has run out: take it over? Answered by [`Effect::TakeOver`]
+    /// with the same id.
+    AskTakeOver {
+        /// Whose question this is.
+        id: u64,
+        /// The lock as it was found.
+        lock: Lock,
     },
     /// SIGHUP or SIGTERM: finish what runs, then leave; nobody is asked.
     Terminate,
@@ -146,6 +160,13 @@ pub enum Effect {
         /// Whether it is the right key.
         yes: bool,
     },
+    /// Take the lock on the cluster over, or leave it.
+    TakeOver {
+        /// The question's id.
+        id: u64,
+        /// Whether it is taken.
+        yes: bool,
+    },
     /// A secret that was asked for; `None` when the operator gave none.
     Secret {
         /// The question's id.
@@ -155,6 +176,45 @@ pub enum Effect {
     },
     /// Put text into the clipboard (OSC 52).
     Copy(String),
+    /// Do something about the drill. Answered by [`Msg::Drill`].
+    Drill(DrillWish),
+}
+
+/// What a trainee wants done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DrillWish {
+    /// One of the drill's repairs, by its place in the data.
+    Repair(usize),
+    /// One of its files, to look at.
+    Open(usize),
+    /// One of its files with another text.
+    Save {
+        /// Which.
+        file: usize,
+        /// All of it.
+        text: String,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DrillMsg {
+    /// A file's text, or why there is none.
+    File {
+        /// Which.
+        at: usize,
+        /// Its text.
+        text: Result<String, String>,
+    },
+    /// A repair was done, or a file saved (`None`).
+    Done {
+        /// Which repair.
+        repair: Option<usize>,
+        /// The words of whoever refused it.
+        refused: Option<String>,
+        /// Whether nothing is left of the fault.
+        cured: bool,
+    },
 }
 
 /// A secret as typed: no `Display`, a redacted `Debug`, wiped when dropped.

@@ -27,13 +27,14 @@ mod steps;
 pub mod terminal;
 mod text;
 pub mod theme;
+mod training;
 mod update;
 mod view;
 pub mod welcome;
 mod xray;
 
-pub use message::{Answer, ConnectState, Effect, Msg, Now, Secret};
-pub use model::{GUARD, Model, Panel, Phase, SLOW_STALE, SMALLEST, STALE, Section, Setup, StepText};
+pub use message::{Answer, ConnectState, DrillMsg, DrillWish, Effect, Msg, Now, Secret};
+pub use model::{GUARD, Model, NODES_STALE, Panel, Phase, SLOW_STALE, SMALLEST, STALE, Section, Setup, StepText};
 pub use pace::Pace;
 pub use theme::Theme;
 pub use update::update;

@@ -13,6 +13,7 @@ use super::{
     message::{ConnectState, Now, Secret},
     steps::StepRow,
     theme::Theme,
+    training::Training,
     xray::Matrix,
 };
 use crate::{
@@ -25,7 +26,7 @@ use crate::{
     pki::San,
     remote::etcd::Membership,
     survey::{Finding, HostObserved, Observed},
-    watch::PortSeen,
+    watch::{NodesSeen, Port, PortSeen},
 };
 
 /// The smallest terminal everything fits in: columns and rows.
@@ -35,8 +36,12 @@ pub const SMALLEST: (u16, u16) = (80, 24);
 /// the question before must not answer this one.
 pub const GUARD: Duration = Duration::from_millis(300);
 
-/// Data about etcd older than this is marked stale.
-pub const STALE: Duration = Duration::from_secs(6);
+/// Data about etcd older than this is marked stale. A look waits three seconds for a frozen member, the others side by side
+/// with it, and comes again two seconds later.
+pub const STALE: Duration = Duration::from_secs(10);
+
+/// Data about the nodes older than this is marked stale: they are asked for every five seconds.
+pub const NODES_STALE: Duration = Duration::from_secs(20);
 
 /// Data about the masters, their certificates and ports older than this is marked stale: they are looked at once a minute.
 pub const SLOW_STALE: Duration = Duration::from_secs(150);
@@ -113,18 +118,20 @@ pub enum Panel {
     Certs,
     /// The masters side by side.
     Masters,
+    /// The cluster's nodes.
+    Nodes,
 }
 
 impl Panel {
     /// All, in the order of Tab.
-    pub const ALL: [Self; 7] =
-        [Self::Steps, Self::Step, Self::Etcd, Self::Log, Self::Journal, Self::Certs, Self::Masters];
+    pub const ALL: [Self; 8] =
+        [Self::Steps, Self::Step, Self::Etcd, Self::Log, Self::Journal, Self::Certs, Self::Masters, Self::Nodes];
 
     /// The place it takes where several panels are on screen.
     pub(super) const fn place(self) -> Place {
         match self {
             Self::Steps => Place::List,
-            Self::Step | Self::Certs | Self::Masters => Place::Upper,
+            Self::Step | Self::Certs | Self::Masters | Self::Nodes => Place::Upper,
             Self::Etcd => Place::Etcd,
             Self::Log | Self::Journal => Place::Lower,
         }
@@ -158,12 +165,12 @@ impl Section {
     pub const ALL: [Self; 4] = [Self::About, Self::Commands, Self::Changes, Self::Undo];
 
     /// Its word in the tab row.
-    pub const fn word(self) -> &'static str {
+    pub fn word(self) -> &'static str {
         match self {
-            Self::About => "about",
-            Self::Commands => "commands",
-            Self::Changes => "changes",
-            Self::Undo => "undo",
+            Self::About => trs!("about"),
+            Self::Commands => trs!("commands"),
+            Self::Changes => trs!("changes"),
+            Self::Undo => trs!("undo"),
         }
     }
 }
@@ -180,25 +187,66 @@ pub(super) struct Etcd {
 }
 
 /// What is kept of a look at etcd.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Beat {
     pub at: Duration,
     /// The newest revision.
     pub revision: i64,
-    /// The slowest answer; `None` when a voter gave none.
-    pub slowest: Option<Duration>,
+    /// How each member answered.
+    pub answers: Vec<Answered>,
 }
 
-/// The live look at the masters.
+/// A member's answer, for the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Answered {
+    pub member: u64,
+    pub voter: bool,
+    /// How long it took; `None` when there was none.
+    pub latency: Option<Duration>,
+}
+
+/// The live look at the masters. Each host and each port is looked at in its own time.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Masters {
-    pub hosts: Vec<HostObserved>,
+    /// In the order of the file, each with the moment it was looked at.
+    pub hosts: Vec<(HostObserved, Duration)>,
     /// The same, compared.
     pub matrix: Matrix,
-    /// When.
-    pub at: Option<Duration>,
-    /// What the ports serve.
-    pub served: Vec<PortSeen>,
+    /// What the ports serve, and when that was seen.
+    pub served: Vec<(PortSeen, Duration)>,
+}
+
+impl Masters {
+    /// When the oldest of the looks at hosts was taken.
+    pub fn oldest(&self) -> Option<Duration> {
+        self.hosts.iter().map(|(_, at)| *at).min()
+    }
+
+    /// A host, and when it was looked at.
+    pub fn host(&self, name: &HostName) -> Option<&(HostObserved, Duration)> {
+        self.hosts.iter().find(|(h, _)| &h.name == name)
+    }
+
+    /// What a port serves.
+    pub fn port(&self, host: &HostName, port: Port) -> Option<&PortSeen> {
+        self.served.iter().map(|(p, _)| p).find(|p| &p.host == host && p.port == port)
+    }
+}
+
+/// The live look at the nodes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Nodes {
+    /// The last good look and its moment.
+    pub last: Option<(NodesSeen, Duration)>,
+    /// Whom the look after that was asked of in vain, and what they said.
+    pub tried: Vec<(HostName, String)>,
+}
+
+/// A certificate of a master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum CertKind {
+    Etcd(EtcdPair),
+    Apiserver,
 }
 
 /// What the live panels show while they are held still.
@@ -206,6 +254,7 @@ pub(super) struct Masters {
 pub(super) struct Held {
     pub etcd: Etcd,
     pub masters: Masters,
+    pub nodes: Nodes,
 }
 
 /// A line that is being typed.
@@ -247,11 +296,12 @@ pub(super) struct Asking {
     pub section: Section,
 }
 
-/// A question of the login.
+/// A question of the login, or of the lock on the cluster.
 #[derive(Debug, Clone)]
 pub(super) enum Ask {
     HostKey { id: u64, host: HostName, address: String, key_type: String, fingerprint: String },
-    Secret { id: u64, prompt: String, typed: Secret },
+    TakeOver { id: u64, lock: crate::remote::lock::Lock },
+    Secret { id: u64, prompt: String, second: bool, typed: Secret },
 }
 
 /// The question before leaving.
@@ -277,6 +327,9 @@ pub(super) struct Scroll {
     pub etcd: usize,
     pub certs: usize,
     pub masters: usize,
+    /// The first of the masters side by side that is shown.
+    pub masters_from: usize,
+    pub nodes: usize,
     pub screen: usize,
     pub dialog: usize,
     pub help: usize,
@@ -312,8 +365,9 @@ pub struct Model {
     pub(super) scroll: Scroll,
     pub(super) etcd: Etcd,
     pub(super) masters: Masters,
+    pub(super) nodes: Nodes,
     /// Names of each certificate when it was first seen.
-    pub(super) names_at_start: BTreeMap<(HostName, EtcdPair), Vec<San>>,
+    pub(super) names_at_start: BTreeMap<(HostName, CertKind), Vec<San>>,
     pub(super) journal: Journal,
     pub(super) held: Option<Box<Held>>,
     pub(super) log: Log,
@@ -337,6 +391,8 @@ pub struct Model {
     /// Since when the question on top has been there undisturbed.
     pub(super) quiet_since: Duration,
     pub(super) said: Option<(String, Duration)>,
+    /// What is trained, if anything.
+    pub(super) training: Training,
 }
 
 impl Model {
@@ -367,6 +423,7 @@ impl Model {
             scroll: Scroll::default(),
             etcd: Etcd::default(),
             masters: Masters::default(),
+            nodes: Nodes::default(),
             names_at_start: BTreeMap::new(),
             journal: Journal::default(),
             held: None,
@@ -386,6 +443,7 @@ impl Model {
             stopping: false,
             quiet_since: setup.now.at,
             said: None,
+            training: Training::default(),
         }
     }
 
@@ -404,7 +462,9 @@ impl Model {
 
     /// One line for the shell after the terminal was given back: how it ended.
     pub fn farewell(&self) -> Option<String> {
-        super::screens::finished::farewell(self)
+        let lines = [super::training::farewell(self), super::screens::finished::farewell(self)];
+        let said: Vec<String> = lines.into_iter().flatten().collect();
+        (!said.is_empty()).then(|| said.join("\n"))
     }
 
     /// Which keys hold now.
@@ -431,6 +491,11 @@ impl Model {
     /// The masters as the panels show them: held still, or live.
     pub(super) fn masters_shown(&self) -> &Masters {
         self.held.as_ref().map_or(&self.masters, |h| &h.masters)
+    }
+
+    /// The nodes as the panel shows them: held still, or live.
+    pub(super) fn nodes_shown(&self) -> &Nodes {
+        self.held.as_ref().map_or(&self.nodes, |h| &h.nodes)
     }
 
     /// Whether the terminal is too small to show what is asked.

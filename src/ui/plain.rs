@@ -45,7 +45,7 @@ impl Plain {
         match event {
             Event::Steps(steps) => {
                 self.chapters = steps.iter().map(|s| (s.id.clone(), s.chapter)).collect();
-                vec![format!("[run] {}", text::count(steps.len(), "step"))]
+                vec![tr!("[run] {steps}", steps = tr!("{n} step" | "{n} steps" % steps.len()))]
             }
             Event::State(id, state) => self.state(id, state),
             Event::Preview(id, plan) => {
@@ -56,20 +56,25 @@ impl Plain {
                 self.plans.insert(request.step.clone(), Arc::clone(&request.plan));
                 self.asking(request)
             }
-            Event::Confirmed(id, by) => self.step(id, &format!("confirmed by {by}")),
+            Event::Confirmed(id, by) => self.step(id, &tr!("confirmed by {by}", by = by)),
             Event::ActStarted(id, index) => self.act_started(id, *index),
             Event::ActProgress(id, _, progress) => self.step(id, &progress_words(progress)),
             Event::ActDone(id, index, took) => {
                 let of = self.plans.get(id).map_or(0, |p| p.acts.len());
-                self.step(id, &format!("act {}/{of} done in {}", index + 1, text::duration(*took)))
+                self.step(
+                    id,
+                    &tr!("act {number}/{of} done in {took}", number = index + 1, of = of, took = text::duration(*took)),
+                )
             }
-            Event::Verified(id, proofs) => proofs.iter().flat_map(|p| self.step(id, &format!("proven: {p}"))).collect(),
+            Event::Verified(id, proofs) => {
+                proofs.iter().flat_map(|p| self.step(id, &tr!("proven: {proof}", proof = p))).collect()
+            }
             Event::Failed(failure) => self.failed(failure),
-            Event::Note(line) => prefixed("[run]", &format!("note: {line}")),
-            Event::Refused(findings) => findings.iter().flat_map(|f| finding("[run] refused:", f)).collect(),
+            Event::Note(line) => prefixed("[run]", &tr!("note: {line}", line = line)),
+            Event::Refused(findings) => findings.iter().flat_map(|f| finding(trs!("[run] refused:"), f)).collect(),
             Event::Finished(outcome, summary) => {
                 let mut lines = prefixed("[run]", &format!("{}: {summary}", outcome_word(*outcome)));
-                lines.push(format!("[run] exit code {}", outcome.code()));
+                lines.push(tr!("[run] exit code {code}", code = outcome.code()));
                 lines
             }
         }
@@ -86,23 +91,26 @@ impl Plain {
         let words = match state {
             // The question itself is the next event.
             StepState::Waiting | StepState::Asking => return Vec::new(),
-            StepState::Probing => "probing".to_owned(),
-            StepState::AlreadyDone(seen) => format!("already done: {seen}"),
-            StepState::Running => "running".to_owned(),
-            StepState::Verifying => "verifying".to_owned(),
-            StepState::Done(took) => format!("done in {}", text::duration(*took)),
-            StepState::Failed(why) => format!("failed: {why}"),
-            StepState::Undone => "undone".to_owned(),
-            StepState::Skipped => "skipped, left as it is".to_owned(),
+            StepState::Probing => trs!("probing").to_owned(),
+            StepState::AlreadyDone(seen) => tr!("already done: {seen}", seen = seen),
+            StepState::Running => trs!("running").to_owned(),
+            StepState::Verifying => trs!("verifying").to_owned(),
+            StepState::Done(took) => tr!("done in {took}", took = text::duration(*took)),
+            StepState::Failed(why) => tr!("failed: {why}", why = why),
+            StepState::Undone => trs!("undone").to_owned(),
+            StepState::Skipped => trs!("skipped, left as it is").to_owned(),
         };
         self.step(id, &words)
     }
 
     fn asking(&self, request: &ConfirmRequest) -> Vec<String> {
-        let acts = text::count(request.plan.acts.len(), "action");
-        let mut lines = self.step(&request.step, &format!("asking ({}): {}, {acts}", request.risk, request.title));
+        let acts = tr!("{n} action" | "{n} actions" % request.plan.acts.len());
+        let mut lines = self.step(
+            &request.step,
+            &tr!("asking ({risk}): {title}, {acts}", risk = request.risk, title = request.title, acts = acts),
+        );
         if let Some(down) = &request.plan.down_meanwhile {
-            lines.extend(self.step(&request.step, &format!("down meanwhile: {down}")));
+            lines.extend(self.step(&request.step, &tr!("down meanwhile: {down}", down = down)));
         }
         if let Some(quorum) = request.plan.quorum {
             for line in quorum_lines(quorum) {
@@ -116,22 +124,26 @@ impl Plain {
         let plan = self.plans.get(id);
         let shown = plan.and_then(|p| p.acts.get(index));
         let (of, words) = (plan.map_or(0, |p| p.acts.len()), shown.map_or_else(String::new, act_words));
-        self.step(id, &format!("act {}/{of} {words}", index + 1))
+        self.step(id, &tr!("act {number}/{of} {words}", number = index + 1, of = of, words = words))
     }
 
     fn failed(&self, failure: &Failure) -> Vec<String> {
         let id = &failure.step;
-        let mut lines = self.step(id, &format!("FAILED at: {}", failure.doing));
-        lines.extend(self.step(id, &format!("error: {}", failure.error)));
-        lines.extend(self.step(id, &format!("leaves: {}", failure.left)));
+        let mut lines = self.step(id, &tr!("FAILED at: {doing}", doing = failure.doing));
+        lines.extend(self.step(id, &tr!("error: {error}", error = failure.error)));
+        lines.extend(self.step(id, &tr!("leaves: {left}", left = failure.left)));
         for line in &failure.output {
-            lines.extend(self.step(id, &format!("output: {line}")));
+            lines.extend(self.step(id, &tr!("output: {line}", line = line)));
         }
         for refusal in &failure.refused {
-            lines.extend(finding(&format!("{id} refused:"), refusal));
+            lines.extend(finding(&tr!("{id} refused:", id = id), refusal));
         }
         if let Some(undo) = &failure.undo {
-            let words = format!("undo possible: {}, until {}", text::count(undo.acts.len(), "action"), undo.until);
+            let words = tr!(
+                "undo possible: {acts}, until {until}",
+                acts = tr!("{n} action" | "{n} actions" % undo.acts.len()),
+                until = undo.until
+            );
             lines.extend(self.step(id, &words));
         }
         lines
@@ -154,10 +166,17 @@ fn progress_words(progress: &ActProgress) -> String {
     match progress {
         ActProgress::Line(line) => format!("| {line}"),
         ActProgress::Bytes { done, total: Some(total) } => {
-            format!("{} of {} ({} %)", text::bytes(*done), text::bytes(*total), text::percent(*done, *total))
+            tr!(
+                "{done} of {total} ({percent} %)",
+                done = text::bytes(*done),
+                total = text::bytes(*total),
+                percent = text::percent(*done, *total)
+            )
         }
         ActProgress::Bytes { done, total: None } => text::bytes(*done),
-        ActProgress::Waiting { what, seconds, deadline } => format!("waiting {seconds}/{deadline} s: {what}"),
+        ActProgress::Waiting { what, seconds, deadline } => {
+            tr!("waiting {seconds}/{deadline} s: {what}", seconds = seconds, deadline = deadline, what = what)
+        }
     }
 }
 
@@ -168,23 +187,23 @@ fn act_words(shown: &Shown) -> String {
 /// The word for an outcome.
 pub fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Done => "done",
-        Outcome::Failed => "failed",
-        Outcome::Stopped => "stopped",
-        Outcome::Refused => "refused",
+        Outcome::Done => trs!("done"),
+        Outcome::Failed => trs!("failed"),
+        Outcome::Stopped => trs!("stopped"),
+        Outcome::Refused => trs!("refused"),
     }
 }
 
 /// A finding, its reason and its remedy.
 pub fn finding(prefix: &str, finding: &Finding) -> Vec<String> {
     let word = match finding.severity {
-        Severity::Block => "BLOCK",
-        Severity::Warn => "warn",
-        Severity::Info => "info",
+        Severity::Block => trs!("BLOCK"),
+        Severity::Warn => trs!("warn"),
+        Severity::Info => trs!("info"),
     };
     let host = finding.host.as_ref().map(|h| format!(" {h}:")).unwrap_or_default();
     let mut lines = prefixed(prefix, &format!("{word}{host} {}", finding.what));
-    for (label, content) in [("why", &finding.why), ("do", &finding.remedy)] {
+    for (label, content) in [(trs!("why"), &finding.why), (trs!("do"), &finding.remedy)] {
         if !content.trim().is_empty() {
             lines.extend(prefixed(prefix, &format!("  {label}: {content}")));
         }
@@ -205,9 +224,18 @@ pub fn survey(observed: &Observed) -> Vec<String> {
             Ok(seen) => {
                 let facts = &seen.facts;
                 let etcd = seen.etcd.as_ref().map_or_else(String::new, |e| {
-                    format!(", etcd {} {}", e.version.as_deref().unwrap_or("none"), e.unit.active)
+                    tr!(
+                        ", etcd {version} {active}",
+                        version = e.version.as_deref().unwrap_or(trs!("none")),
+                        active = e.unit.active
+                    )
                 });
-                format!("{}, clock {:+} ms{etcd}", facts.os, facts.clock_offset_ms)
+                tr!(
+                    "{os}, clock {clock} ms{etcd}",
+                    os = facts.os,
+                    clock = format_args!("{:+}", facts.clock_offset_ms),
+                    etcd = etcd
+                )
             }
         };
         lines.extend(prefixed("[host]", &format!("{}: {words}", host.name)));
@@ -216,32 +244,32 @@ pub fn survey(observed: &Observed) -> Vec<String> {
         Err(why) => lines.extend(prefixed("[etcd]", why)),
         Ok(membership) => {
             for member in &membership.members {
-                let name = if member.started() { member.name.as_str() } else { "(not started)" };
-                let role = if member.learner { "learner" } else { "voter" };
+                let name = if member.started() { member.name.as_str() } else { trs!("(not started)") };
+                let role = if member.learner { trs!("learner") } else { trs!("voter") };
                 let words = match &member.status {
-                    Err(why) => format!("no answer: {why}"),
-                    Ok(s) => format!(
-                        "{}, revision {}, {}",
-                        s.version,
-                        s.revision,
-                        text::bytes(u64::try_from(s.db_size).unwrap_or(0))
+                    Err(why) => tr!("no answer: {why}", why = why),
+                    Ok(s) => tr!(
+                        "{version}, revision {revision}, {size}",
+                        version = s.version,
+                        revision = s.revision,
+                        size = text::bytes(u64::try_from(s.db_size).unwrap_or(0))
                     ),
                 };
                 lines.extend(prefixed("[etcd]", &format!("{name}: {role}, {words}")));
             }
-            lines.push(format!(
-                "[etcd] {}; if one more dies: {}",
-                membership.voters().sentence(),
-                membership.voters().if_one_dies()
+            lines.push(tr!(
+                "[etcd] {now}; if one more dies: {then}",
+                now = membership.voters().sentence(),
+                then = membership.voters().if_one_dies()
             ));
         }
     }
     lines.extend(observed.findings.iter().flat_map(|f| finding("[finding]", f)));
     let blocking = observed.blocking().len();
     lines.push(if blocking > 0 {
-        format!("[survey] blocked: {}", text::count(blocking, "finding"))
+        tr!("[survey] blocked: {blocking}", blocking = tr!("{n} finding" | "{n} findings" % blocking))
     } else {
-        "[survey] nothing blocks".to_owned()
+        trs!("[survey] nothing blocks").to_owned()
     });
     lines
 }
@@ -251,25 +279,25 @@ pub fn plan(id: &StepId, title: &str, plan: &PlanView) -> Vec<String> {
     let ready = Prepared::new(plan);
     let view = &ready.view;
     let mut lines = vec![format!("=== {id}: {} ({})", clean::line(title), view.risk)];
-    lines.push(format!("takes about {}", text::duration(view.expected)));
+    lines.push(tr!("takes about {expected}", expected = text::duration(view.expected)));
     if let Some(down) = &view.down_meanwhile {
-        lines.extend(prefixed("down meanwhile:", down));
+        lines.extend(prefixed(trs!("down meanwhile:"), down));
     }
     lines.extend(view.quorum.map(quorum_lines).unwrap_or_default());
-    lines.extend(view.notes.iter().map(|n| format!("note: {n}")));
+    lines.extend(view.notes.iter().map(|n| tr!("note: {note}", note = n)));
     if view.acts.is_empty() {
-        lines.push("--- nothing would run".to_owned());
+        lines.push(trs!("--- nothing would run").to_owned());
     }
     for (i, act) in view.acts.iter().enumerate() {
         lines.extend(act_lines(&format!("--- {}/{}", i + 1, view.acts.len()), act));
     }
     lines.extend(view.certs.iter().flat_map(certificate));
     lines.extend(ready.diffs.iter().flat_map(diff));
-    lines.push("--- the way back".to_owned());
-    lines.extend(prefixed("until:", &view.undo.until));
-    lines.extend(prefixed("cost:", &view.undo.cost));
+    lines.push(trs!("--- the way back").to_owned());
+    lines.extend(prefixed(trs!("until:"), &view.undo.until));
+    lines.extend(prefixed(trs!("cost:"), &view.undo.cost));
     for (i, act) in view.undo.acts.iter().enumerate() {
-        lines.extend(act_lines(&format!("undo {}/{}", i + 1, view.undo.acts.len()), act));
+        lines.extend(act_lines(&tr!("undo {number}/{of}", number = i + 1, of = view.undo.acts.len()), act));
     }
     lines
 }
@@ -286,10 +314,16 @@ fn act_lines(prefix: &str, act: &Shown) -> Vec<String> {
 }
 
 fn diff(diff: &Diff) -> Vec<String> {
-    let new = if diff.new { " (new file)" } else { "" };
-    let mut lines = vec![format!("--- file {}{new}: +{} -{}", diff.file, diff.counts.0, diff.counts.1)];
+    let new = if diff.new { trs!(" (new file)") } else { "" };
+    let mut lines = vec![tr!(
+        "--- file {file}{new}: +{added} -{removed}",
+        file = diff.file,
+        new = new,
+        added = diff.counts.0,
+        removed = diff.counts.1
+    )];
     lines.extend(diff.folded(false).into_iter().map(|part| match part {
-        Err(hidden) => format!("    @@ {} @@", text::count(hidden, "unchanged line")),
+        Err(hidden) => format!("    @@ {} @@", tr!("{n} unchanged line" | "{n} unchanged lines" % hidden)),
         Ok(l) => format!("    {}{}", l.sign, l.text).trim_end().to_owned(),
     }));
     lines
@@ -297,36 +331,37 @@ fn diff(diff: &Diff) -> Vec<String> {
 
 fn certificate(cert: &CertChange) -> Vec<String> {
     let sans = &cert.sans;
-    let mut lines = vec![clean::line(&format!("--- certificate {}:{}", cert.host, cert.path.display()))];
+    let mut lines =
+        vec![clean::line(&tr!("--- certificate {host}:{path}", host = cert.host, path = cert.path.display()))];
     let mut group = |word: &str, names: &[San]| {
         if !names.is_empty() {
             let names: Vec<String> = names.iter().map(|s| clean::line(&s.to_string())).collect();
             lines.push(format!("    {word}: {}", names.join(" ")));
         }
     };
-    group("added", &sans.added);
-    group("dropped", &sans.dropped);
-    group("kept", &sans.kept);
-    group("listed once now", &sans.deduplicated);
+    group(trs!("added"), &sans.added);
+    group(trs!("dropped"), &sans.dropped);
+    group(trs!("kept"), &sans.kept);
+    group(trs!("listed once now"), &sans.deduplicated);
     lines.extend(cert.notes.iter().map(|n| format!("    {}", clean::line(n))));
     lines
 }
 
 fn quorum_lines(change: QuorumChange) -> Vec<String> {
     let line = |when: &str, v: crate::cluster::Voters| {
-        format!("quorum {when}: {}; if one dies: {}", v.sentence(), v.if_one_dies())
+        tr!("quorum {when}: {now}; if one dies: {then}", when = when, now = v.sentence(), then = v.if_one_dies())
     };
-    vec![line("before", change.before), line("meanwhile", change.during), line("after", change.after)]
+    vec![line(trs!("before"), change.before), line(trs!("meanwhile"), change.during), line(trs!("after"), change.after)]
 }
 
 /// A host's connection, for a headless run.
 pub fn connection(host: &HostName, state: &super::ConnectState) -> Vec<String> {
     use super::ConnectState as S;
     let words = match state {
-        S::Connecting => "connecting".to_owned(),
-        S::Asking => "asking".to_owned(),
-        S::Connected => "connected".to_owned(),
-        S::Failed(why) => format!("failed: {why}"),
+        S::Connecting => trs!("connecting").to_owned(),
+        S::Asking => trs!("asking").to_owned(),
+        S::Connected => trs!("connected").to_owned(),
+        S::Failed(why) => tr!("failed: {why}", why = why),
     };
     prefixed("[host]", &format!("{host}: {words}"))
 }

@@ -97,8 +97,8 @@ impl Prepared {
 
 /// An act as text that can be pasted into a terminal: where and what as comments, then the commands.
 fn as_text(act: &Shown) -> String {
-    let host = act.host.as_ref().map_or_else(|| "here".to_owned(), ToString::to_string);
-    let commands = if act.commands.is_empty() { "# (no command)" } else { act.commands.trim_end() };
+    let host = act.host.as_ref().map_or_else(|| trs!("here").to_owned(), ToString::to_string);
+    let commands = if act.commands.is_empty() { trs!("# (no command)") } else { act.commands.trim_end() };
     format!("# {host}: {}\n{commands}\n", act.title)
 }
 

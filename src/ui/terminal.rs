@@ -111,6 +111,6 @@ fn hook(drawing: ThreadId, on_task_panic: impl Fn(String) + Send + Sync + 'stati
 
 /// What a panic says, on one line.
 fn words(info: &PanicHookInfo<'_>) -> String {
-    let what = info.payload_as_str().unwrap_or("no message");
+    let what = info.payload_as_str().unwrap_or(trs!("no message"));
     info.location().map_or_else(|| what.to_owned(), |l| format!("{what} ({}:{})", l.file(), l.line()))
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::lang;
+
 /// Columns a text takes.
 pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
@@ -47,10 +49,12 @@ fn take(text: &str, columns: usize) -> &str {
     text
 }
 
-/// Prose, wrapped at spaces; lines of the text stay lines, an empty text is no line.
+/// Prose, wrapped at spaces and between Chinese characters; lines of the text stay lines, an empty text is no line.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
-    let options = textwrap::Options::new(columns).word_splitter(textwrap::WordSplitter::NoHyphenation);
+    let options = textwrap::Options::new(columns)
+        .word_separator(lang::separator())
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
     text.trim_end().lines().flat_map(|line| textwrap::wrap(line, &options)).map(std::borrow::Cow::into_owned).collect()
 }
 
@@ -106,8 +110,8 @@ pub fn duration(d: Duration) -> String {
     match s {
         0..10 if d.subsec_millis() >= 50 || s == 0 => format!("{:.1} s", d.as_secs_f64()),
         0..60 => format!("{s} s"),
-        60..3600 => format!("{} min {:02} s", s / 60, s % 60),
-        _ => format!("{} h {:02} min", s / 3600, s / 60 % 60),
+        60..3600 => tr!("{minutes} min {seconds} s", minutes = s / 60, seconds = format_args!("{:02}", s % 60)),
+        _ => tr!("{hours} h {minutes} min", hours = s / 3600, minutes = format_args!("{:02}", s / 60 % 60)),
     }
 }
 
@@ -129,8 +133,13 @@ pub fn clock_offset(offset_ms: i64) -> String {
 
 /// Values as a line of small bars, the highest one full; gaps where there is none.
 pub fn sparkline(values: &[Option<u64>]) -> String {
+    sparkline_of(values, values.iter().flatten().copied().max().unwrap_or(0))
+}
+
+/// The same, with what a full bar stands for.
+pub fn sparkline_of(values: &[Option<u64>], most: u64) -> String {
     const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-    let most = values.iter().flatten().copied().max().unwrap_or(0).max(1);
+    let most = most.max(1);
     let bar = |value: u64| BARS[usize::try_from(value.saturating_mul(7).div_ceil(most)).unwrap_or(7).min(7)];
     values.iter().map(|v| v.map_or('×', bar)).collect()
 }
@@ -152,11 +161,6 @@ pub fn percent(done: u64, total: u64) -> u64 {
         return 0;
     }
     u64::try_from(u128::from(done.min(total)) * 100 / u128::from(total)).unwrap_or(100)
-}
-
-/// `1 step`, `3 steps`.
-pub fn count(n: usize, one: &str) -> String {
-    format!("{n} {one}{}", if n == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]

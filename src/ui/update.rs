@@ -12,6 +12,7 @@ use super::{
     keys::{self, Context},
     message::{Answer, ConnectState, Effect, Msg},
     model::{Ask, End, Model, Phase},
+    training,
 };
 use crate::{engine::confirm::Choice, remote::clean};
 
@@ -38,8 +39,12 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             live::masters(model, hosts, at);
             Vec::new()
         }
-        Msg::Served(ports) => {
-            model.masters.served = ports;
+        Msg::Served(ports, at) => {
+            live::served(&mut model.masters, ports, at);
+            Vec::new()
+        }
+        Msg::Nodes(look, at) => {
+            live::nodes(model, look, at);
             Vec::new()
         }
         Msg::Sources(sources) => {
@@ -58,7 +63,8 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             if let Ok(membership) = &observed.etcd {
                 live::etcd(&mut model.etcd, Ok(membership.clone()), model.now.at);
             }
-            live::masters(model, observed.hosts.clone(), model.now.at);
+            let masters = observed.hosts.iter().filter(|h| h.role != crate::cluster::Role::Worker).cloned().collect();
+            live::masters(model, masters, model.now.at);
             model.observed = Some(observed);
             if matches!(model.phase, Phase::Connecting | Phase::Survey) {
                 enter(model, Phase::Survey);
@@ -71,9 +77,18 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
             model.asks.push_back(Ask::HostKey { id, host, address, key_type, fingerprint });
             Vec::new()
         }
-        Msg::AskSecret { id, prompt } => {
-            let ask = Ask::Secret { id, prompt: clean::text(&prompt), typed: super::message::Secret::default() };
+        Msg::AskSecret { id, prompt, second } => {
+            let prompt = clean::text(&prompt);
+            let ask = Ask::Secret { id, prompt, second, typed: super::message::Secret::default() };
             model.asks.push_back(ask);
+            Vec::new()
+        }
+        Msg::Drill(msg) => {
+            training::told(model, msg);
+            Vec::new()
+        }
+        Msg::AskTakeOver { id, lock } => {
+            model.asks.push_back(Ask::TakeOver { id, lock });
             Vec::new()
         }
         Msg::Terminate => terminate(model),
@@ -90,7 +105,7 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
 fn question(model: &Model) -> (Context, Option<u64>, Option<String>) {
     let context = keys::context(model);
     let ask = model.asks.front().map(|a| match a {
-        Ask::HostKey { id, .. } | Ask::Secret { id, .. } => *id,
+        Ask::HostKey { id, .. } | Ask::TakeOver { id, .. } | Ask::Secret { id, .. } => *id,
     });
     (context, ask, model.asking.as_ref().map(|a| a.request.step.to_string()))
 }
@@ -119,9 +134,9 @@ fn connect(model: &mut Model, host: &crate::cluster::HostName, state: ConnectSta
     // A session lost and dialled again in the middle of the run is worth a word.
     if model.phase == Phase::Wizard {
         match &state {
-            ConnectState::Connecting => model.say(format!("{host}: connection lost, dialling again")),
+            ConnectState::Connecting => model.say(tr!("{host}: connection lost, dialling again", host = host)),
             ConnectState::Failed(why) => model.say(why.clone()),
-            ConnectState::Connected => model.say(format!("{host}: connected again")),
+            ConnectState::Connected => model.say(tr!("{host}: connected again", host = host)),
             ConnectState::Asking => {}
         }
     }
@@ -134,7 +149,7 @@ fn connect(model: &mut Model, host: &crate::cluster::HostName, state: ConnectSta
 fn terminate(model: &mut Model) -> Vec<Effect> {
     let mut effects: Vec<Effect> = model.asks.drain(..).map(|a| refuse(&a)).collect();
     effects.extend(leave(model));
-    model.say("asked to end by a signal");
+    model.say(trs!("asked to end by a signal"));
     effects
 }
 
@@ -153,6 +168,7 @@ fn fatal(model: &mut Model, what: &str) -> Vec<Effect> {
 fn refuse(ask: &Ask) -> Effect {
     match ask {
         Ask::HostKey { id, .. } => Effect::AcceptHostKey { id: *id, yes: false },
+        Ask::TakeOver { id, .. } => Effect::TakeOver { id: *id, yes: false },
         Ask::Secret { id, .. } => Effect::Secret { id: *id, secret: None },
     }
 }

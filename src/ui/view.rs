@@ -29,7 +29,10 @@ pub fn view(model: &Model, frame: &mut Frame<'_>) {
         let [header, quorum, body, status, footer] = rows(area);
         panels::bars::header(model, header, buf);
         panels::bars::quorum(model, quorum, buf);
-        screen(model, body, buf);
+        // What is behind a question to predict would answer it.
+        if model.predicting().is_none() {
+            screen(model, body, buf);
+        }
         panels::bars::status(model, status, buf);
         panels::bars::footer(model, footer, buf);
         if let Some(dialog) = dialogs::top(model, dialogs::width(body)) {
@@ -83,6 +86,7 @@ pub(super) fn extent(model: &Model) -> (usize, usize) {
                 Panel::Etcd => panels::etcd::lines(model, width).len(),
                 Panel::Certs => panels::certs::lines(model, width).len(),
                 Panel::Masters => panels::masters::lines(model, width).len(),
+                Panel::Nodes => panels::nodes::lines(model, width).len(),
                 Panel::Steps | Panel::Log | Panel::Journal => 0,
             };
             (total, usize::from(inner.height))
@@ -99,16 +103,25 @@ pub(super) fn extent(model: &Model) -> (usize, usize) {
 fn too_small(model: &Model, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width);
     // First, since of the lowest terminal only the first line is left.
-    let why = if model.practice { "PRACTICE: terminal too small" } else { "terminal too small" };
+    let why = if model.practice { trs!("PRACTICE: terminal too small") } else { trs!("terminal too small") };
     let mut lines = vec![
         line(text::fit(why, width), Tone::Strong),
-        line(format!("{}x{}, needs {}x{}", area.width, area.height, SMALLEST.0, SMALLEST.1), Tone::Plain),
+        line(
+            tr!(
+                "{width}x{height}, needs {columns}x{rows}",
+                width = area.width,
+                height = area.height,
+                columns = SMALLEST.0,
+                rows = SMALLEST.1
+            ),
+            Tone::Plain,
+        ),
     ];
     let state = match model.phase {
-        _ if model.asking.is_some() => "a step waits for your answer",
-        Phase::Failed => "a step failed: enlarge to choose",
-        Phase::Finished => "the run is over",
-        _ if model.busy() => "the run goes on",
+        _ if model.asking.is_some() => trs!("a step waits for your answer"),
+        Phase::Failed => trs!("a step failed: enlarge to choose"),
+        Phase::Finished => trs!("the run is over"),
+        _ if model.busy() => trs!("the run goes on"),
         _ => "",
     };
     if !state.is_empty() {
@@ -118,7 +131,7 @@ fn too_small(model: &Model, area: Rect, buf: &mut Buffer) {
         lines.push(line(voters.sentence(), Tone::Plain));
     }
     if model.quit.is_some() {
-        lines.push(line("enlarge to leave, n to stay", Tone::Strong));
+        lines.push(line(trs!("enlarge to leave, n to stay"), Tone::Strong));
     }
     for (y, l) in (area.top()..area.bottom()).zip(&lines) {
         row(l, &Line::default(), Rect { y, height: 1, ..area }, buf);

@@ -1,8 +1,9 @@
 //! The masters side by side: what must be the same on all of them, and what a difference would lead to.
 
+mod flags;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
     sync::LazyLock,
 };
 
@@ -13,7 +14,8 @@ use crate::{
     cluster::{Cluster, EtcdPair, HostName},
     lang::{self, Lang},
     remote::clean,
-    survey::{CertOnDisk, HostObserved, HostSeen},
+    survey::{CertOnDisk, HostObserved, HostSeen, KubeOnHost, Shared},
+    watch::NodeSeen,
 };
 
 /// Clocks further than this from the middle one count as different, milliseconds.
@@ -48,10 +50,19 @@ fn texts() -> &'static BTreeMap<String, Words> {
 pub struct Matrix {
     /// The masters, in the order of the file.
     pub hosts: Vec<HostName>,
-    /// What is compared.
+    /// What is compared, part by part.
+    pub parts: Vec<Part>,
+}
+
+/// Rows that belong together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Part {
+    /// What they are about.
+    pub title: &'static str,
+    /// The rows.
     pub rows: Vec<Row>,
-    /// Flags of etcd's configuration that are the same on all.
-    pub flags_alike: usize,
+    /// Flags that are the same on all, and have no row.
+    pub alike: usize,
 }
 
 /// A row.
@@ -83,45 +94,139 @@ pub struct Cell {
 
 impl Matrix {
     /// Compares the masters among the hosts looked at. What was not reached, and what a host to join does not have yet,
-    /// is not compared.
-    pub fn new(cluster: &Cluster, hosts: &[HostObserved]) -> Self {
-        let masters: Vec<&HostObserved> =
-            cluster.all_masters().filter_map(|n| hosts.iter().find(|h| h.name == n.name)).collect();
-        let seen: Vec<Option<&HostSeen>> = masters.iter().map(|h| h.seen.as_ref().ok()).collect();
-        let mut rows = vec![
-            row("system", &seen, |s| some(&s.facts.os)),
-            clock(&seen),
-            row("etcd-version", &seen, |s| s.etcd.as_ref()?.version.clone()),
-            row("etcd-unit", &seen, |s| {
-                let unit = &installed(s)?.unit;
-                let enabled = if unit.enabled == "enabled" { "" } else { " !enabled" };
-                Some(format!("{}{enabled}", unit.active))
-            }),
-            row("etcd-restarts", &seen, |s| Some(installed(s)?.unit.restarts.to_string())),
-            row("ca", &seen, |s| Some(fingerprint(installed(s)?.ca.as_ref()?, |c| &c.fingerprint))),
-            row("ca-key", &seen, |s| Some(if installed(s)?.ca_key? { "yes" } else { "unusable" }.to_owned())),
-        ];
-        for (key, pair) in [("server", EtcdPair::Server), ("peer", EtcdPair::Peer), ("client", EtcdPair::Client)] {
-            rows.push(row(key, &seen, |s| Some(fingerprint(installed(s)?.certs.get(&pair)?, |c| &c.key_fingerprint))));
+    /// is not compared. `nodes` as the API lists them: kubelet's version is known from there.
+    pub fn new(cluster: &Cluster, hosts: &[&HostObserved], nodes: &[NodeSeen]) -> Self {
+        let masters: Vec<(HostName, Option<&HostSeen>)> = cluster
+            .all_masters()
+            .filter_map(|n| hosts.iter().find(|h| h.name == n.name))
+            .map(|h| (h.name.clone(), h.seen.as_ref().ok()))
+            .collect();
+        let seen: Vec<Option<&HostSeen>> = masters.iter().map(|(_, seen)| *seen).collect();
+        let host = Part {
+            title: trs!("host"),
+            rows: vec![row("system", &seen, |s| some(&s.facts.os)), clock(&seen)],
+            alike: 0,
+        };
+        let (flag_rows, alike) =
+            flags::rows(cluster, &masters, |s| Some(flags::etcd_flags(s.etcd.as_ref()?.config.as_deref()?)));
+        let mut rows = etcd(&seen);
+        rows.extend(flag_rows);
+        let mut parts = vec![host, Part { title: "etcd", rows, alike }];
+        if seen.iter().flatten().any(|s| s.kube.is_some()) || !nodes.is_empty() {
+            let kubelets = masters.iter().map(|(name, _)| {
+                let node = cluster.node_name(cluster.node(name)?);
+                nodes.iter().find(|n| n.name == node || n.name == name.as_str()).map(|n| n.version.clone())
+            });
+            let words = words("kubelet");
+            let mut rows = vec![compared(words.label, kubelets.collect(), words.symptom)];
+            rows.extend(kubernetes(&seen));
+            parts.push(Part { title: "Kubernetes", rows, alike: 0 });
+            for (component, title) in COMPONENTS {
+                let (rows, alike) =
+                    flags::rows(cluster, &masters, |s| Some(s.kube.as_ref()?.pod(component)?.flags.clone()));
+                if !rows.is_empty() || alike > 0 {
+                    parts.push(Part { title: lang::words(title), rows, alike });
+                }
+            }
         }
-        rows.push(row("signed", &seen, signed));
-        rows.push(row("data", &seen, |s| {
-            s.etcd.as_ref()?.version.as_ref()?;
-            Some(match s.etcd.as_ref()?.data_entries {
-                None => "none".to_owned(),
-                Some(0) => "empty".to_owned(),
-                Some(_) => "in use".to_owned(),
-            })
-        }));
-        let (flags, alike) = flags(cluster, &masters);
-        rows.extend(flags);
-        Self { hosts: masters.iter().map(|h| h.name.clone()).collect(), rows, flags_alike: alike }
+        Self { hosts: masters.into_iter().map(|(name, _)| name).collect(), parts }
     }
+}
 
-    /// How many rows differ.
-    pub fn differing(&self) -> usize {
-        self.rows.iter().filter(|r| r.differs()).count()
+/// The components, and what their flags stand under.
+const COMPONENTS: [(&str, &str); 3] = [
+    ("kube-apiserver", mark!("kube-apiserver's flags")),
+    ("kube-controller-manager", mark!("kube-controller-manager's flags")),
+    ("kube-scheduler", mark!("kube-scheduler's flags")),
+];
+
+fn etcd(seen: &[Option<&HostSeen>]) -> Vec<Row> {
+    let mut rows = vec![
+        row("etcd-version", seen, |s| s.etcd.as_ref()?.version.clone()),
+        row("etcd-unit", seen, |s| {
+            let unit = &installed(s)?.unit;
+            let enabled = if unit.enabled == "enabled" { "" } else { " !enabled" };
+            Some(format!("{}{enabled}", unit.active))
+        }),
+        row("etcd-restarts", seen, |s| Some(installed(s)?.unit.restarts.to_string())),
+        row("ca", seen, |s| Some(fingerprint(installed(s)?.ca.as_ref()?, |c| &c.fingerprint))),
+        row("ca-key", seen, |s| Some(if installed(s)?.ca_key? { "yes" } else { "unusable" }.to_owned())),
+    ];
+    for (key, pair) in [("server", EtcdPair::Server), ("peer", EtcdPair::Peer), ("client", EtcdPair::Client)] {
+        rows.push(row(key, seen, |s| Some(fingerprint(installed(s)?.certs.get(&pair)?, |c| &c.key_fingerprint))));
     }
+    rows.push(row("signed", seen, signed));
+    rows.push(row("data", seen, |s| {
+        s.etcd.as_ref()?.version.as_ref()?;
+        Some(match s.etcd.as_ref()?.data_entries {
+            None => "none".to_owned(),
+            Some(0) => "empty".to_owned(),
+            Some(_) => "in use".to_owned(),
+        })
+    }));
+    rows
+}
+
+fn kubernetes(seen: &[Option<&HostSeen>]) -> Vec<Row> {
+    let version = |component: &'static str| move |s: &HostSeen| Some(s.kube.as_ref()?.pod(component)?.version.clone());
+    let mut rows = vec![
+        row("apiserver", seen, version("kube-apiserver")),
+        row("controller-manager", seen, version("kube-controller-manager")),
+        row("scheduler", seen, version("kube-scheduler")),
+    ];
+    let shared = [
+        ("kube-ca", Shared::ClusterCa),
+        ("account-check", Shared::AccountCheck),
+        ("account-sign", Shared::AccountSign),
+        ("front-proxy", Shared::FrontProxyCa),
+        ("signing-key", Shared::SigningKey),
+        ("encryption", Shared::Encryption),
+    ];
+    rows.extend(shared.map(|(key, what)| {
+        row(key, seen, |s| {
+            Some(match s.kube.as_ref()?.shared.get(&what) {
+                None => "not set".to_owned(),
+                Some(Ok(print)) => print.chars().take(DIGITS).collect(),
+                Some(Err(why)) => why.clone(),
+            })
+        })
+    }));
+    rows.push(row("manifests", seen, |s| Some(tr!("{n} file" | "{n} files" % s.kube.as_ref()?.manifests.len()))));
+    rows.extend(manifest_files(seen));
+    rows.extend(COMPONENTS.iter().filter_map(|(component, _)| twice(component, seen)));
+    rows
+}
+
+/// Files that kubelet reads on some masters only, a row each; and those that make no pod.
+fn manifest_files(seen: &[Option<&HostSeen>]) -> Vec<Row> {
+    let kubes: Vec<Option<&KubeOnHost>> = seen.iter().map(|s| s.as_ref()?.kube.as_ref()).collect();
+    let names: BTreeSet<&String> = kubes.iter().flatten().flat_map(|k| k.manifests.keys()).collect();
+    let words = words("manifest-file");
+    let row = |name: &String| {
+        let there = |k: &KubeOnHost| match k.manifests.get(name) {
+            Some(Ok(_)) => "there".to_owned(),
+            Some(Err(why)) => why.clone(),
+            None => "none".to_owned(),
+        };
+        let values = kubes.iter().map(|k| k.map(there)).collect();
+        compared(name.clone(), values, words.symptom.clone())
+    };
+    names.into_iter().map(row).filter(Row::differs).collect()
+}
+
+/// Two files that make the same pod: wrong wherever it is, on all masters too.
+fn twice(component: &str, seen: &[Option<&HostSeen>]) -> Option<Row> {
+    let files = |s: &HostSeen| Some(s.kube.as_ref()?.files_of(component).count());
+    let counts: Vec<Option<usize>> = seen.iter().map(|s| s.and_then(files)).collect();
+    counts.iter().flatten().any(|n| *n > 1).then(|| {
+        let words = words("manifest-twice");
+        let cell = |n: Option<usize>| Cell {
+            text: n.map_or_else(|| "-".to_owned(), |n| tr!("{n} file" | "{n} files" % n)),
+            differs: n.is_some_and(|n| n > 1),
+        };
+        let label = format!("{} {}", words.label, component.trim_start_matches("kube-"));
+        Row { label, cells: counts.into_iter().map(cell).collect(), symptom: words.symptom }
+    })
 }
 
 fn some(text: &str) -> Option<String> {
@@ -136,7 +241,7 @@ fn installed(seen: &HostSeen) -> Option<&crate::survey::EtcdOnHost> {
 fn fingerprint(cert: &CertOnDisk, of: impl Fn(&crate::pki::CertInfo) -> &String) -> String {
     match &cert.cert {
         Ok(info) => of(info).chars().take(DIGITS).collect(),
-        Err(_) => "unreadable".to_owned(),
+        Err(_) => trs!("unreadable").to_owned(),
     }
 }
 
@@ -144,13 +249,15 @@ fn signed(seen: &HostSeen) -> Option<String> {
     let etcd = installed(seen)?;
     let not: Vec<String> =
         etcd.certs.iter().filter(|(_, c)| c.issued_by_ca == Some(false)).map(|(pair, _)| pair.to_string()).collect();
-    (!etcd.certs.is_empty()).then(|| if not.is_empty() { "all".to_owned() } else { format!("not {}", not.join(", ")) })
+    (!etcd.certs.is_empty())
+        .then(|| if not.is_empty() { trs!("all").to_owned() } else { tr!("not {not}", not = not.join(", ")) })
 }
 
 fn words(key: &str) -> Words {
     texts().get(key).cloned().unwrap_or_else(|| Words { label: key.to_owned(), symptom: String::new() })
 }
 
+/// A row; none where no host has anything.
 fn row(key: &str, seen: &[Option<&HostSeen>], of: impl Fn(&HostSeen) -> Option<String>) -> Row {
     let values: Vec<Option<String>> = seen.iter().map(|s| s.and_then(&of).map(|v| clean::line(&v))).collect();
     let words = words(key);
@@ -195,92 +302,6 @@ fn clock(seen: &[Option<&HostSeen>]) -> Row {
     Row { label: words.label, cells, symptom: words.symptom }
 }
 
-/// Flags of etcd's configuration that differ, a row each, and how many don't. A host's own name and address count as
-/// the same on every host.
-fn flags(cluster: &Cluster, masters: &[&HostObserved]) -> (Vec<Row>, usize) {
-    let of = |host: &HostObserved| {
-        let config = host.seen.as_ref().ok()?.etcd.as_ref()?.config.as_deref()?;
-        let address = cluster.node(&host.name)?.address;
-        Some(flags_of(config).into_iter().map(|(k, v)| (k.clone(), general(&k, &v, &host.name, address))).collect())
-    };
-    let all: Vec<Option<BTreeMap<String, String>>> = masters.iter().map(|h| of(h)).collect();
-    let names: BTreeSet<&String> = all.iter().flatten().flat_map(BTreeMap::keys).collect();
-    let (mut rows, mut alike) = (Vec::new(), 0);
-    for name in names {
-        let value = |flags: &Option<BTreeMap<String, String>>| {
-            flags.as_ref().map(|f| f.get(name).cloned().unwrap_or_else(|| "not set".to_owned()))
-        };
-        let row = compared(format!("--{}", clean::line(name)), all.iter().map(value).collect(), words("flag").symptom);
-        if row.differs() {
-            rows.push(Row {
-                cells: row.cells.into_iter().map(|c| Cell { text: clean::line(&c.text), ..c }).collect(),
-                ..row
-            });
-        } else {
-            alike += 1;
-        }
-    }
-    (rows, alike)
-}
-
-/// The flags in either form: `ETCD_OPTS="--flag value \\ …"`, or `ETCD_FLAG=value` a line.
-fn flags_of(config: &str) -> BTreeMap<String, String> {
-    let code: Vec<&str> = config.lines().filter(|l| !l.trim_start().starts_with('#')).collect();
-    let code = code.join("\n").replace("\\\n", " ");
-    let mut flags = BTreeMap::new();
-    for line in code.lines() {
-        let words = shell_words::split(line).unwrap_or_else(|_| vec![line.replace(['"', '\''], "")]);
-        for (name, value) in words.iter().filter_map(|w| w.strip_prefix("ETCD_")?.split_once('=')) {
-            if value.trim_start().starts_with("--") {
-                flags.extend(dashed(value));
-            } else if name != "IMAGE_TAG" {
-                flags.insert(name.to_lowercase().replace('_', "-"), value.to_owned());
-            }
-        }
-    }
-    flags
-}
-
-/// `--a b --c=d --e` as pairs; a flag without a value is on.
-fn dashed(text: &str) -> Vec<(String, String)> {
-    let mut flags: Vec<(String, String)> = Vec::new();
-    for word in text.split_whitespace() {
-        match (word.strip_prefix("--"), flags.last_mut()) {
-            (Some(flag), _) => {
-                let (name, value) = flag.split_once('=').unwrap_or((flag, "true"));
-                flags.push((name.to_owned(), value.to_owned()));
-            }
-            (None, Some((_, value))) => word.clone_into(value),
-            (None, None) => {}
-        }
-    }
-    flags
-}
-
-/// A value as it would be on any host.
-fn general(flag: &str, value: &str, name: &HostName, address: IpAddr) -> String {
-    if flag == "initial-cluster" {
-        let mut members: Vec<&str> = value.split(',').collect();
-        members.sort_unstable();
-        return members.join(",");
-    }
-    if value == name.as_str() {
-        return "NAME".to_owned();
-    }
-    let own = address.to_string();
-    let mut out = String::new();
-    let mut rest = value;
-    while let Some(at) = rest.find(&own) {
-        let (before, after) = (&rest[..at], &rest[at + own.len()..]);
-        let whole = !before.ends_with(|c: char| c.is_alphanumeric() || c == '.')
-            && !after.starts_with(|c: char| c.is_alphanumeric() || c == '.');
-        out.push_str(before);
-        out.push_str(if whole { "ADDRESS" } else { &own });
-        rest = after;
-    }
-    out + rest
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,33 +310,13 @@ mod tests {
     fn every_row_has_its_words() {
         let files = [include_str!("../../assets/xray.en.yaml"), include_str!("../../assets/xray.zh.yaml")];
         let [english, chinese] = files.map(|f| serde_yaml::from_str::<BTreeMap<String, Words>>(f).unwrap());
-        assert_eq!(english.len(), 13);
+        assert_eq!(english.len(), 26);
         assert!(english.keys().eq(chinese.keys()));
         for (k, w) in english.iter().chain(&chinese) {
-            assert!(k == "flag" || text::width(&w.label) <= 20 && !w.label.is_empty(), "{k}");
+            let unnamed = ["flag", "manifest-file"].contains(&k.as_str());
+            assert!(unnamed || text::width(&w.label) <= 21 && !w.label.is_empty(), "{k}");
             assert!(k == "ca-key" || w.symptom.ends_with(['.', '"', '。']), "{k}");
         }
-    }
-
-    #[test]
-    fn both_forms_of_the_configuration_give_the_same_flags() {
-        let dashed = "# --name x\nETCD_IMAGE_TAG=v3\nETCD_OPTS=\"--name master01 \\\n  --listen-peer-urls=https://10.0.0.1:2380 \\\n  --peer-client-cert-auth \\\n  --metrics basic\"\n";
-        let variables = "ETCD_NAME=master01\nETCD_LISTEN_PEER_URLS=\"https://10.0.0.1:2380\"\nETCD_PEER_CLIENT_CERT_AUTH=true\nETCD_METRICS='basic'\n";
-        assert_eq!(flags_of(dashed), flags_of(variables));
-        assert_eq!(flags_of(dashed)["metrics"], "basic");
-        assert_eq!(flags_of(dashed).len(), 4);
-    }
-
-    #[test]
-    fn a_hosts_own_name_and_address_are_no_difference_and_a_longer_address_is_another() {
-        let (name, address) = (HostName::new("m1"), "10.0.0.1".parse().unwrap());
-        assert_eq!(general("name", "m1", &name, address), "NAME");
-        assert_eq!(
-            general("x", "https://10.0.0.1:2379,https://127.0.0.1:2379", &name, address),
-            "https://ADDRESS:2379,https://127.0.0.1:2379"
-        );
-        assert_eq!(general("x", "https://10.0.0.11:2379", &name, address), "https://10.0.0.11:2379");
-        assert_eq!(general("initial-cluster", "b=2,a=1", &name, address), "a=1,b=2");
     }
 
     #[test]
@@ -327,5 +328,27 @@ mod tests {
         assert_eq!(marks(&[Some("a"), Some("b"), Some("b"), None]), [true, false, false, false]);
         assert_eq!(marks(&[Some("a"), Some("b")]), [false, true], "the first one leads where nobody has more");
         assert_eq!(marks(&[None, None]), [false, false]);
+    }
+
+    fn with(manifests: &[&str]) -> HostSeen {
+        let pod = crate::survey::StaticPod { component: "kube-apiserver".into(), ..Default::default() };
+        let files = manifests.iter().map(|name| ((*name).to_owned(), Ok(pod.clone())));
+        HostSeen {
+            kube: Some(KubeOnHost { manifests: files.collect(), ..KubeOnHost::default() }),
+            ..HostSeen::default()
+        }
+    }
+
+    #[test]
+    fn a_copy_left_among_the_manifests_is_marked_though_every_master_has_it() {
+        let (one, two) = (with(&["a.json"]), with(&["a.json", "a.json.bak"]));
+        let row = twice("kube-apiserver", &[Some(&two), Some(&two)]).unwrap();
+        assert!(row.cells.iter().all(|c| c.differs), "{row:?}");
+        assert!(row.symptom.contains("second pod"), "{row:?}");
+        assert_eq!(twice("kube-apiserver", &[Some(&one), None]), None);
+        let files = manifest_files(&[Some(&one), Some(&one), Some(&two), None]);
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].label, "a.json.bak");
+        assert_eq!(files[0].cells.iter().map(|c| c.differs).collect::<Vec<_>>(), [false, false, true, false]);
     }
 }

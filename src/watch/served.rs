@@ -1,33 +1,61 @@
-//! What the ports of etcd really serve, as opposed to what lies in the files.
+//! What the ports of the masters really serve, as opposed to what lies in the files.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures::{StreamExt as _, stream};
 use rustls::pki_types::ServerName;
-use tokio::sync::{Notify, mpsc::UnboundedSender};
+use tokio::{
+    sync::{mpsc::UnboundedSender, watch},
+    time::timeout,
+};
 
+use super::Nudge;
 use crate::{
     cluster::{Cluster, EtcdPair, HostName, Node},
     pki::CertInfo,
-    remote::{SharedRemote, Target, tls::TlsClient},
+    remote::{SharedRemote, Target, kube::Kubeconfig, tls::TlsClient},
 };
 
-/// How often the ports are looked at when nothing happens. A handshake each is cheap, reading the pair for it is not.
+/// How often a port is looked at when nothing happens. A handshake is cheap, reading the pair for it is not.
 pub const SERVED_EVERY: Duration = Duration::from_mins(1);
 
-/// The ports: which, and the pair of files it serves.
-const PORTS: [EtcdPair; 2] = [EtcdPair::Server, EtcdPair::Peer];
+/// Most time a port is given, the pair for it read.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A port that serves a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Port {
+    /// etcd's for clients.
+    EtcdClient,
+    /// etcd's for its peers.
+    EtcdPeer,
+    /// The apiserver's.
+    Apiserver,
+}
+
+impl Port {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::EtcdClient, Self::EtcdPeer, Self::Apiserver];
+
+    /// Its number.
+    pub fn number(self, cluster: &Cluster) -> u16 {
+        match self {
+            Self::EtcdClient => cluster.etcd.client_port,
+            Self::EtcdPeer => cluster.etcd.peer_port,
+            Self::Apiserver => cluster.kube.api_port,
+        }
+    }
+}
 
 /// A port, and what a fresh handshake showed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PortSeen {
     /// On which host.
     pub host: HostName,
-    /// The pair its files are called.
-    pub pair: EtcdPair,
-    /// The port.
-    pub port: u16,
+    /// Which port.
+    pub port: Port,
+    /// Its number.
+    pub number: u16,
     /// What was served, or why nothing was.
     pub served: Result<ServedCert, String>,
 }
@@ -41,60 +69,72 @@ pub struct ServedCert {
     pub trouble: String,
 }
 
-/// Who has the client pair that a port wants to see.
+/// Who has the client pair that a port of etcd wants to see.
 #[async_trait]
 pub trait Clients: Send + Sync + 'static {
     /// A client with the CA and a pair of that host.
     async fn client(&self, node: &Node, pair: EtcdPair) -> Result<TlsClient, String>;
 }
 
-/// Looks at the ports of every master, again and again, at once when nudged, until nobody listens.
+/// Looks at every port of every master, each in its own time: again and again, at once when nudged, until nobody
+/// listens.
 pub async fn served(
     cluster: Arc<Cluster>,
     remote: SharedRemote,
     clients: Arc<dyn Clients>,
-    nudge: Arc<Notify>,
-    out: UnboundedSender<Vec<PortSeen>>,
+    nudge: Nudge,
+    out: UnboundedSender<PortSeen>,
 ) {
-    loop {
-        let ports: Vec<_> = cluster
-            .all_masters()
-            .flat_map(|node| PORTS.map(|pair| look(&cluster, &remote, &*clients, node, pair)))
-            .collect();
-        let seen = stream::iter(ports).buffered(8).collect().await;
-        if out.send(seen).is_err() {
-            return;
+    let mut all = tokio::task::JoinSet::new();
+    for node in cluster.all_masters() {
+        for port in Port::ALL {
+            let looking = Looking { cluster: cluster.clone(), remote: remote.clone(), node: node.clone(), port };
+            all.spawn(looking.again(clients.clone(), nudge.clone(), out.clone()));
         }
-        let _ = tokio::time::timeout(SERVED_EVERY, nudge.notified()).await;
     }
+    while all.join_next().await.is_some() {}
 }
 
-async fn look(
-    cluster: &Cluster,
-    remote: &SharedRemote,
-    clients: &dyn Clients,
-    node: &Node,
-    pair: EtcdPair,
-) -> PortSeen {
-    // A peer shows its own pair when it dials; the client port is dialled as etcdctl does.
-    let (port, shown) = match pair {
-        EtcdPair::Peer => (cluster.etcd.peer_port, EtcdPair::Peer),
-        _ => (cluster.etcd.client_port, EtcdPair::Client),
-    };
-    let served = handshake(remote, clients, node, port, shown).await;
-    PortSeen { host: node.name.clone(), pair, port, served }
+struct Looking {
+    cluster: Arc<Cluster>,
+    remote: SharedRemote,
+    node: Node,
+    port: Port,
 }
 
-async fn handshake(
-    remote: &SharedRemote,
-    clients: &dyn Clients,
-    node: &Node,
-    port: u16,
-    shown: EtcdPair,
-) -> Result<ServedCert, String> {
-    let client = clients.client(node, shown).await?;
-    let target = Target { address: node.address, port };
-    let stream = remote.dial(&node.name, target).await.map_err(|e| e.to_string())?;
-    let seen = client.probe(stream, &ServerName::from(node.address)).await.map_err(|e| e.to_string())?;
-    Ok(ServedCert { trouble: seen.why_not(), cert: seen.cert })
+impl Looking {
+    async fn again(self, clients: Arc<dyn Clients>, mut nudge: watch::Receiver<u64>, out: UnboundedSender<PortSeen>) {
+        let number = self.port.number(&self.cluster);
+        loop {
+            nudge.mark_unchanged();
+            let silence = || Err(format!("nothing was seen within {} s", PATIENCE.as_secs()));
+            let served = timeout(PATIENCE, self.handshake(&*clients, number)).await.unwrap_or_else(|_| silence());
+            let seen = PortSeen { host: self.node.name.clone(), port: self.port, number, served };
+            if out.send(seen).is_err() {
+                return;
+            }
+            super::pause(SERVED_EVERY, &mut nudge).await;
+        }
+    }
+
+    async fn handshake(&self, clients: &dyn Clients, port: u16) -> Result<ServedCert, String> {
+        let client = match self.port {
+            // A peer shows its own pair when it dials; the client port is dialled as etcdctl does.
+            Port::EtcdPeer => clients.client(&self.node, EtcdPair::Peer).await?,
+            Port::EtcdClient => clients.client(&self.node, EtcdPair::Client).await?,
+            Port::Apiserver => self.as_kubectl().await?,
+        };
+        let target = Target { address: self.node.address, port };
+        let stream = self.remote.dial(&self.node.name, target).await.map_err(|e| e.to_string())?;
+        let name = ServerName::from(self.node.address);
+        let seen = client.probe(stream, &name).await.map_err(|e| e.to_string())?;
+        Ok(ServedCert { trouble: seen.why_not(), cert: seen.cert })
+    }
+
+    async fn as_kubectl(&self) -> Result<TlsClient, String> {
+        let path = &self.cluster.kube.admin_conf;
+        let config = Kubeconfig::read(&self.remote, &self.node.name, path).await.map_err(|e| e.to_string())?;
+        let (client, _) = config.credential(&self.remote).await.map_err(|e| e.to_string())?;
+        Ok(client)
+    }
 }

@@ -78,6 +78,15 @@ impl Desk {
         command
     }
 
+    /// Through a shell that sets the limit; the signal that goes with it is ignored, so that writing fails as on a full disk.
+    fn limited(&self, command: &Command, kib: u32) -> Command {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", &format!("trap '' XFSZ; ulimit -f {kib}; exec \"$0\" \"$@\""), BINARY]);
+        shell.args(command.get_args()).envs(self.environment());
+        shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        shell
+    }
+
     /// `banister run FILE --through etcd --headless --approve RISK`, to its end.
     pub fn grow(&self, file: &Path, approve: &str) -> Ran {
         self.run(&[&GROW[..], &[approve]].concat(), file)
@@ -94,9 +103,24 @@ impl Desk {
     }
 
     /// The same, killed (SIGKILL) as soon as a line of its output satisfies `kill`.
-    pub fn until(&self, arguments: &[&str], file: &Path, mut kill: impl FnMut(&str) -> bool) -> Ran {
+    pub fn until(&self, arguments: &[&str], file: &Path, kill: impl FnMut(&str) -> bool) -> Ran {
+        self.until_limited(arguments, file, None, kill)
+    }
+
+    /// The same, where no file of its own may get longer than so many KiB: a disk that is full, without a disk.
+    pub fn until_limited(
+        &self,
+        arguments: &[&str],
+        file: &Path,
+        limit: Option<u32>,
+        mut kill: impl FnMut(&str) -> bool,
+    ) -> Ran {
         let began = Instant::now();
-        let mut child = self.command(arguments, file).spawn().expect(BINARY);
+        let mut command = self.command(arguments, file);
+        if let Some(kib) = limit {
+            command = self.limited(&command, kib);
+        }
+        let mut child = command.spawn().expect(BINARY);
         let errors = drain(child.stderr.take().expect("piped"));
         let lines = lines(child.stdout.take().expect("piped"));
         let mut said = String::new();

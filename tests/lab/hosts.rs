@@ -177,6 +177,13 @@ fn lab_command<const N: usize>(arguments: [&str; N]) -> Command {
     command
 }
 
+/// `tests/lab/lab` on the lab whose files are there, for a thread that has no [`Lab`].
+pub fn lab_at(state: &Path, arguments: &[&str]) {
+    let mut command = lab_command(["--state"]);
+    command.arg(state).args(arguments);
+    must(&mut command);
+}
+
 fn run(mut command: Command) -> Output {
     command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"))
 }

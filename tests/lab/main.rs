@@ -8,6 +8,7 @@ mod bar;
 mod etcd;
 mod hosts;
 mod kubernetes;
+mod matrix;
 mod proofs;
 mod reader;
 mod terminal;

@@ -4,6 +4,7 @@
 #![cfg(test)]
 
 mod catalog;
+mod choice;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -214,12 +214,36 @@ async fn learner_stuck() {
         "a learner that is stuck costs nobody a vote"
     );
     drop(engine);
+    desk.lapse();
     finishes(&desk, &fault).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn member_down() {
     stops(Fault::MemberDown { host: on("master03") }, "master03").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn member_added_and_never_started() {
+    let fault = Fault::MemberAdded { host: on("master04") };
+    let left = fails(fault, "etcd.certs@", "4 voters (3 healthy), quorum 3, survives 0").await;
+    assert!(left.iter().all(|l| l.starts_with("etcd ")), "nothing but the member itself: {left:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_member_added_before_the_first_has_started() {
+    let desk = Desk::new("growth-3.3");
+    let faults = ["master04", "master05"].map(|host| Fault::MemberAdded { host: on(host) });
+    faults.iter().for_each(|f| strike(&desk, f));
+    let seen = desk.members().await.voters();
+    assert_eq!((seen.total, seen.healthy, seen.margin()), (5, 3, 0));
+    let before = desk.state();
+    let ran = desk.grow().await;
+    assert_eq!(ran.outcome, Outcome::Refused, "{}", ran.why);
+    assert!(ran.why.contains("5 voters (3 healthy), quorum 3, survives 0"), "{}", ran.why);
+    assert_eq!(differences(&before, &desk.state()), Vec::<String>::new(), "a gate changes nothing");
+    faults.iter().for_each(|f| mend(&desk, f));
+    assert_eq!(desk.grow().await.outcome, Outcome::Done);
 }
 
 #[tokio::test(flavor = "multi_thread")]

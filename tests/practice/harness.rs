@@ -3,18 +3,22 @@
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, atomic::AtomicBool},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 
 use async_trait::async_trait;
 use banister::{
     cluster::{Cluster, EtcdPair, HostName},
     engine::{
-        Approve, Chapter, Confirmed, Engine, Event, Journal, Operator,
+        Approve, Chapter, Confirmed, Engine, Event, Journal, Lease, Operator,
         act::handshake,
         confirm::{Choice, ConfirmRequest, Decision, Failure},
         event::Outcome,
-        journal::{Line, Record},
+        journal::{Ink, Line, Record},
+        lock::Claim,
         step::SharedStep,
         undo,
     },
@@ -27,6 +31,7 @@ use banister::{
     remote::{
         SharedRemote,
         etcd::{EtcdAccess, EtcdApi, Membership},
+        lock,
     },
     runbook::{self, Ctx},
     survey::{EtcdLook, Finding, Observed, survey},
@@ -44,7 +49,26 @@ pub const LAST: Chapter = Chapter::Etcd;
 pub struct Desk {
     pub practice: Practice,
     pub home: TempDir,
+    pub paper: Paper,
+    /// Whether a stale lock is taken over.
+    pub take_over: Mutex<bool>,
     runs: Mutex<usize>,
+}
+
+/// The journals of a desk, in memory: what is tested with them is not the disk. With room for so many more lines.
+#[derive(Debug, Clone)]
+pub struct Paper {
+    pub lines: Arc<Mutex<Vec<Line>>>,
+    pub room: Arc<AtomicUsize>,
+}
+
+impl Ink for Paper {
+    fn append(&mut self, line: &[u8]) -> std::io::Result<()> {
+        let left = self.room.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |r| r.checked_sub(1));
+        left.map_err(|_| std::io::Error::from(std::io::ErrorKind::StorageFull))?;
+        self.lines.lock().unwrap().push(serde_json::from_slice(line).unwrap());
+        Ok(())
+    }
 }
 
 /// How a run ended, and what it said.
@@ -71,7 +95,7 @@ impl Ran {
 }
 
 /// Says yes to everything, and chooses the same each time something fails.
-struct Agreeable(Choice);
+struct Agreeable(Choice, bool);
 
 #[async_trait]
 impl Operator for Agreeable {
@@ -81,6 +105,10 @@ impl Operator for Agreeable {
 
     async fn failed(&self, _: Failure) -> Choice {
         self.0
+    }
+
+    async fn take_over(&self, _: lock::Lock) -> bool {
+        self.1
     }
 }
 
@@ -111,7 +139,12 @@ impl Desk {
 
     pub fn of(scenario: &Scenario, speed: u32) -> Self {
         let practice = build(scenario, Options { speed, ..Options::default() }).unwrap();
-        Self { practice, home: tempfile::tempdir().unwrap(), runs: Mutex::new(0) }
+        Self::at(practice)
+    }
+
+    pub fn at(practice: Practice) -> Self {
+        let paper = Paper { lines: Arc::default(), room: Arc::new(AtomicUsize::new(usize::MAX)) };
+        Self { practice, home: tempfile::tempdir().unwrap(), paper, take_over: Mutex::new(true), runs: Mutex::new(0) }
     }
 
     pub fn cluster(&self) -> &Arc<Cluster> {
@@ -163,6 +196,11 @@ impl Desk {
         let looked = self.look().await;
         let blocking = looked.observed.blocking();
         assert!(blocking.is_empty(), "{blocking:#?}");
+        self.steps_for(looked).await
+    }
+
+    /// The same, for what was seen.
+    pub async fn steps_for(&self, looked: Looked) -> (Arc<Ctx>, Vec<SharedStep>) {
         let stamp = runbook::stamp::choose(self.cluster(), &self.practice, jiff::Timestamp::now()).await;
         let cx = Arc::new(Ctx {
             cluster: self.cluster().clone(),
@@ -209,8 +247,7 @@ impl Desk {
     ) -> Engine {
         let mut runs = self.runs.lock().unwrap();
         *runs += 1;
-        let path = self.home.path().join(format!("journal/{:03}.jsonl", *runs));
-        let mut journal = Journal::create(&path).unwrap();
+        let mut journal = Journal::on(Box::new(self.paper.clone()), Path::new("journal"));
         let run = Record::Run {
             cluster: self.cluster().name.clone(),
             file: PathBuf::from("practice"),
@@ -218,9 +255,20 @@ impl Desk {
             banister: "0".into(),
             stamp: stamp.into(),
         };
-        journal.write(run).unwrap();
+        // Where there is no room for the first line either, the first step finds out.
+        let _ = journal.write(run);
         let stop = Arc::new(AtomicBool::new(false));
-        Engine { remote: self.remote(), etcd, operator: Arc::new(Agreeable(choice)), events, journal, stop }
+        let first = self.cluster().masters[0].name.clone();
+        let lock = Lease::of(Claim::new(self.remote(), first, "test@desk", &format!("run {runs}")));
+        Engine {
+            remote: self.remote(),
+            etcd,
+            operator: Arc::new(Agreeable(choice, *self.take_over.lock().unwrap())),
+            events,
+            journal,
+            lock,
+            stop,
+        }
     }
 
     /// A whole growth; a step that fails is left as it is.
@@ -233,6 +281,18 @@ impl Desk {
         self.run(cx.etcd.clone(), &steps, &cx.stamp, choice).await
     }
 
+    /// The lease of whoever has the lock on the cluster runs out.
+    pub fn lapse(&self) {
+        let first = self.cluster().masters[0].name.to_string();
+        self.host(&first, |h| {
+            let path = Path::new(lock::PATH);
+            let Some(text) = h.files.text(path) else { return };
+            let mut entry = h.files.entry(path).unwrap().clone();
+            entry.kind = Kind::File(lock::text(&lock::parse(&text).holder, "then", 0).into());
+            h.files.lay(path, entry);
+        });
+    }
+
     /// A growth up to that chapter.
     pub async fn grow_through(&self, through: Chapter) -> Ran {
         let (cx, steps) = self.steps().await;
@@ -241,10 +301,7 @@ impl Desk {
 
     /// Every line of every journal so far.
     pub fn journal(&self) -> Vec<Line> {
-        let mut files: Vec<_> =
-            std::fs::read_dir(self.home.path().join("journal")).unwrap().map(|e| e.unwrap().path()).collect();
-        files.sort();
-        files.iter().flat_map(|f| Journal::read(f).unwrap()).collect()
+        self.paper.lines.lock().unwrap().clone()
     }
 
     /// Takes all growths back.
@@ -317,7 +374,7 @@ fn state(world: &World) -> BTreeMap<String, String> {
 fn without_keys(text: &str) -> String {
     let encoded = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
     let chance = |word: &str| word.len() >= 40 && word.chars().all(encoded);
-    text.split(' ').map(|w| if chance(w.trim()) { "(chance)" } else { w }).collect::<Vec<_>>().join(" ")
+    text.split_inclusive([' ', '\n']).map(|w| if chance(w.trim()) { "(chance) " } else { w }).collect()
 }
 
 /// What differs, a line each.

@@ -2,8 +2,15 @@
 
 #![cfg(test)]
 
+mod docs;
+mod drills;
 mod faults;
+mod faults_kube;
 mod growth;
 mod harness;
 mod kube_growth;
+mod lock;
+mod matrix;
 mod resume;
+mod two_keys;
+mod watch;

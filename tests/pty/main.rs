@@ -5,6 +5,8 @@
 
 mod cast;
 mod ends;
+mod frame;
 mod practice;
 mod screens;
 mod terminal;
+mod training;

@@ -45,13 +45,27 @@ fn a_resize_is_followed_at_once_down_to_where_nothing_fits_and_back() {
 #[test]
 fn without_colour_no_colour_is_sent() {
     let (terminal, _dir) = at_survey((80, 24), &[("NO_COLOR", "1")]);
-    let coloured = |s: &vt100::Screen| {
-        let cells = (0..24).flat_map(|row| (0..80).map(move |col| (row, col)));
-        cells.filter_map(|(row, col)| s.cell(row, col)).any(|c| c.fgcolor() != vt100::Color::Default)
-    };
+    let coloured = |s: &vt100::Screen| has(s, |c| c != vt100::Color::Default);
     terminal.until("a screen without colours", |s| !coloured(s));
     let (terminal, _dir) = at_survey((80, 24), &[]);
     terminal.until("a screen with colours", coloured);
+}
+
+#[test]
+fn colours_are_those_that_the_terminal_has_and_its_background_bears() {
+    let (terminal, _dir) = at_survey((80, 24), &[("COLORTERM", "truecolor"), ("COLORFGBG", "0;15")]);
+    let red = vt100::Color::Rgb(0xaf, 0, 0);
+    terminal.until("a red for light paper", |s| has(s, |c| c == red));
+    let (terminal, _dir) = at_survey((80, 24), &[("COLORFGBG", "15;0")]);
+    terminal.until("a red for dark paper, of the 256", |s| has(s, |c| c == vt100::Color::Idx(210)));
+    let (terminal, _dir) = at_survey((80, 24), &[("TERM", "linux"), ("BANISTER_BACKGROUND", "dark")]);
+    terminal.until("the palette's own red", |s| has(s, |c| c == vt100::Color::Idx(1)));
+}
+
+/// Whether any cell has such a colour.
+fn has(screen: &vt100::Screen, wanted: impl Fn(vt100::Color) -> bool) -> bool {
+    let cells = (0..24).flat_map(|row| (0..80).map(move |col| (row, col)));
+    cells.filter_map(|(row, col)| screen.cell(row, col)).any(|c| wanted(c.fgcolor()))
 }
 
 #[test]

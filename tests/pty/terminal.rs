@@ -142,6 +142,19 @@ impl Terminal {
         }
     }
 
+    /// Waits until there is something in the home directory, and gives it.
+    pub fn waits_for<T>(&self, what: &str, seen: impl Fn(&Path) -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(seen) = seen(self.home()) {
+                return seen;
+            }
+            assert!(began.elapsed() < DEADLINE, "{what}: never seen; the last screen:\n{}", self.contents());
+            // Files can't be awaited by portable means.
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
     /// Waits until the screen shows a text.
     pub fn sees(&self, text: &str) -> String {
         self.until(text, |screen| screen.contents().contains(text))

@@ -101,6 +101,7 @@ impl Desk {
                 set_hostname: true,
                 lifetime_days: None,
                 lang: None,
+                two_key: false,
                 notices: Vec::new(),
             },
             env: Environment {

@@ -31,6 +31,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 pub const SCENES: &[&str] = &[
     "connecting",
     "connecting-host-key",
+    "take-over",
     "connecting-secret",
     "connecting-failed",
     "survey-blocked",
@@ -63,6 +64,10 @@ pub const SCENES: &[&str] = &[
     "live-masters",
     "live-masters-trouble",
     "live-masters-whole",
+    "live-nodes",
+    "live-nodes-trouble",
+    "live-nodes-down",
+    "live-etcd-learner",
     "live-journal",
     "live-journal-trouble",
     "live-journal-whole",
@@ -148,6 +153,7 @@ pub fn cluster() -> Cluster {
         set_hostname: true,
         lifetime_days: None,
         lang: None,
+        two_key: false,
         notices: vec![Notice {
             line: Some(12),
             text: "node01 is listed as a worker and will not be touched in chapters 1 and 2".into(),
@@ -335,6 +341,7 @@ pub fn observed(blocked: bool) -> Observed {
                 Some(_) => live::etcd(last),
                 None => EtcdOnHost { unit, ..EtcdOnHost::default() },
             }),
+            kube: None,
         }
     };
     let lost = RemoteError::Unreachable {
@@ -545,6 +552,11 @@ pub fn scene(name: &str, size: (u16, u16), theme: Theme) -> Model {
         "confirm" => confirm_scene(name, m),
         "live" => live::scene(name, m),
         "failed" | "refused" | "fatal" | "finished" => end_scene(name, m),
+        "take" => {
+            started(m);
+            let printed = "run=r\nwho=li@jump02\npid=4711\nsince=2026-11-23T17:40:12Z\nends=100\nnow=187\n";
+            feed(m, [Msg::AskTakeOver { id: 3, lock: banister::remote::lock::parse(printed) }, Msg::Tick(now(52_000))]);
+        }
         "help" => {
             started(m);
             feed(m, [ch('?')]);
@@ -579,7 +591,7 @@ fn connecting_scene(name: &str, m: &mut Model) {
         "connecting-secret" => feed(
             m,
             [
-                Msg::AskSecret { id: 2, prompt: "Passphrase for /home/ops/.ssh/id_ed25519".into() },
+                Msg::AskSecret { id: 2, prompt: "Passphrase for /home/ops/.ssh/id_ed25519".into(), second: false },
                 ch('s'),
                 ch('3'),
                 ch('c'),

@@ -19,6 +19,10 @@ const SIZE: (u16, u16) = (80, 24);
 
 /// A model in which the keys of a context hold, and in which each of them has something to do.
 fn model(context: Context, action: Action) -> Model {
+    if let Some(mut model) = crate::training::at(context, action) {
+        feed(&mut model, [Msg::Tick(now(70_000))]);
+        return model;
+    }
     let name = match (context, action) {
         (Context::Welcome, _) => unreachable!("a model of its own: welcome.rs"),
         (Context::Connecting, _) => "connecting-failed",
@@ -28,9 +32,8 @@ fn model(context: Context, action: Action) -> Model {
         (Context::Wizard, Action::Along) => "wizard-log",
         (Context::Wizard, Action::Older | Action::Newer) => "live-journal",
         (Context::Failed, Action::Skip) => "failed-skippable",
-        (Context::Wizard, Action::Focus(Panel::Journal | Panel::Certs | Panel::Masters)) | (Context::Prompt, _) => {
-            "live-find"
-        }
+        (Context::Wizard, Action::Focus(Panel::Journal | Panel::Certs | Panel::Masters | Panel::Nodes))
+        | (Context::Prompt, _) => "live-find",
         (Context::Wizard, _) => "wizard-commands",
         (Context::Failed, _) => "failed",
         (Context::Finished, Action::Look | Action::Quit | Action::Help) => "finished",
@@ -39,17 +42,19 @@ fn model(context: Context, action: Action) -> Model {
         (Context::ConfirmTyped, _) => "confirm-irreversible",
         (Context::Undo, _) => "failed-undo",
         (Context::HostKey, _) => "connecting-host-key",
+        (Context::TakeOver, _) => "take-over",
         (Context::Secret, _) => "connecting-secret",
         (Context::Quit, _) => "quit-running",
         (Context::QuitHard, _) => "quit-stopping",
         (Context::Help, _) => "help",
         (Context::Palette, _) => "live-palette",
+        (Context::Predict | Context::Drill | Context::File | Context::Line, _) => unreachable!("see training"),
     };
     let mut model = scene(name, SIZE, Theme::default());
     let m = &mut model;
     match action {
         Action::Older | Action::Newer => feed(m, "/range\r".chars().map(typed)),
-        Action::Focus(Panel::Journal | Panel::Certs | Panel::Masters) => feed(m, [key(KeyCode::Esc)]),
+        Action::Focus(Panel::Journal | Panel::Certs | Panel::Masters | Panel::Nodes) => feed(m, [key(KeyCode::Esc)]),
         Action::Submit if context == Context::Prompt => {}
         // Something to come back from, to go up from, to type to the end of.
         Action::Look if context == Context::Wizard => {
@@ -114,6 +119,8 @@ fn expected(context: Context, action: Action) -> Vec<Effect> {
         }
         (Action::Refuse, _) => stop(),
         (Action::No, Context::HostKey) => vec![Effect::AcceptHostKey { id: 1, yes: false }],
+        (Action::Yes, Context::TakeOver) => vec![Effect::TakeOver { id: 3, yes: true }],
+        (Action::No, Context::TakeOver) => vec![Effect::TakeOver { id: 3, yes: false }],
         (Action::No, Context::Secret) => vec![Effect::Secret { id: 2, secret: None }],
         (Action::Retry, _) => vec![Effect::Choose(Choice::Retry)],
         (Action::Stop, _) => vec![Effect::Choose(Choice::Stop)],
@@ -121,7 +128,9 @@ fn expected(context: Context, action: Action) -> Vec<Effect> {
         (Action::Start, _) => vec![Effect::Start],
         (Action::LookAgain, _) => vec![Effect::LookAgain],
         (Action::Submit, Context::QuitHard)
-        | (Action::Quit, Context::Connecting | Context::Survey | Context::Finished) => vec![Effect::Quit],
+        | (Action::Quit, Context::Connecting | Context::Survey | Context::Finished | Context::Drill | Context::File) => {
+            vec![Effect::Quit]
+        }
         (Action::Quit, Context::HostKey) => vec![Effect::AcceptHostKey { id: 1, yes: false }, Effect::Quit],
         (Action::Quit, Context::Secret) => vec![Effect::Secret { id: 2, secret: None }, Effect::Quit],
         _ => Vec::new(),
@@ -149,6 +158,9 @@ fn every_key_of_the_table_does_something_in_every_context_it_holds_in() {
                             matches!(effects.as_slice(), [Effect::Copy(c)] if c.contains("systemctl enable --now etcd")),
                             "{label}: {effects:?}"
                         );
+                    }
+                    (Action::Submit, Context::Line) | (Action::DropLine, _) => {
+                        assert!(matches!(effects.as_slice(), [Effect::Drill(_)]), "{label}: {effects:?}");
                     }
                     (Action::Submit, Context::Secret) => {
                         assert!(matches!(effects.as_slice(), [Effect::Secret { id: 2, secret: Some(_) }]), "{label}");
@@ -208,7 +220,7 @@ fn every_page_and_panel_is_reached_by_its_key() {
     see(&['l'], "confirmed by operator");
     see(&['l', 'd'], "[1 about]");
     see(&['s', 'g'], "1 backup");
-    see(&['t'], "Certificates of etcd");
+    see(&['t'], " Certificates ");
     see(&['m'], "Masters side by side");
     see(&['h'], "Journals of the hosts");
     see(&['3', 'z', 'x'], "# line 1 of the file as it is");
@@ -296,7 +308,7 @@ fn the_palette_offers_what_holds_here_and_never_what_decides() {
     // Typed, chosen, done.
     let mut model = scene("wizard-running", SIZE, Theme::default());
     feed(&mut model, ":certif disk\r".chars().map(typed));
-    assert!(text(&draw(&model, SIZE)).contains("Certificates of etcd"), "{}", text(&draw(&model, SIZE)));
+    assert!(text(&draw(&model, SIZE)).contains(" Certificates "), "{}", text(&draw(&model, SIZE)));
 }
 
 #[test]
@@ -304,8 +316,8 @@ fn a_filter_holds_lines_back_as_it_is_typed_and_esc_takes_it_back() {
     let mut model = scene("live-journal", SIZE, Theme::default());
     let hosts = |m: &Model| {
         let shown = text(&draw(m, SIZE));
-        // Lines of the journals begin with their time; the step list has hosts in it too.
-        let lines = || shown.lines().filter(|l| l.starts_with(" 03:"));
+        // A line of a journal begins with its time; a step's title may name a host too.
+        let lines = || shown.lines().filter(|l| l.trim_start().starts_with("03:15:"));
         ["master01", "master02"].map(|h| lines().filter(|l| l.contains(&format!(" {h} "))).count())
     };
     feed(&mut model, "Fhost:master02".chars().map(typed));

@@ -2,8 +2,11 @@
 
 mod fixtures;
 mod keys;
+mod look;
+mod panels;
 mod pictures;
 mod plain;
 mod questions;
 mod screens;
+mod training;
 mod welcome;

@@ -16,13 +16,15 @@ use crate::{
         Operator,
         confirm::{Choice, ConfirmRequest, Decision, Failure},
     },
-    remote::{Asker, ssh},
+    remote::{Asker, lock::Lock, ssh},
     ui::{ConnectState, Msg},
 };
 
 /// A person at the screen decides.
 pub(super) struct AtWizard {
     pub to: UnboundedSender<Inner>,
+    /// Whether points of no return want a second person.
+    pub two_keys: bool,
 }
 
 #[async_trait]
@@ -34,15 +36,25 @@ impl Operator for AtWizard {
         answer.await.unwrap_or(Decision::Stop)
     }
 
+    fn two_keys(&self) -> bool {
+        self.two_keys
+    }
+
     async fn failed(&self, _: Failure) -> Choice {
         let (reply, answer) = oneshot::channel();
         let _ = self.to.send(Inner::Failed(reply));
         answer.await.unwrap_or(Choice::Stop)
     }
+
+    async fn take_over(&self, lock: Lock) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.to.send(Inner::TakeOver(lock, reply));
+        answer.await.unwrap_or(false)
+    }
 }
 
 /// A person at the screen is asked while logging in.
-pub(super) struct AtScreen {
+pub(in crate::app) struct AtScreen {
     to: UnboundedSender<Inner>,
     next: AtomicU64,
 }
@@ -51,6 +63,15 @@ impl AtScreen {
     /// Asks through the loop.
     pub fn new(to: UnboundedSender<Inner>) -> Self {
         Self { to, next: AtomicU64::new(1) }
+    }
+
+    /// Asks for something that is not shown while it is typed: a login, or a second person.
+    pub async fn ask(&self, prompt: String, second: bool) -> Option<SecretString> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let (reply, answer) = oneshot::channel();
+        let _ = self.to.send(Inner::Secret(id, reply));
+        let _ = self.to.send(Inner::Msg(Msg::AskSecret { id, prompt, second }));
+        answer.await.unwrap_or(None)
     }
 }
 
@@ -71,11 +92,7 @@ impl Asker for AtScreen {
     }
 
     async fn secret(&self, prompt: &str) -> Option<SecretString> {
-        let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (reply, answer) = oneshot::channel();
-        let _ = self.to.send(Inner::Secret(id, reply));
-        let _ = self.to.send(Inner::Msg(Msg::AskSecret { id, prompt: prompt.into() }));
-        answer.await.unwrap_or(None)
+        self.ask(prompt.to_owned(), false).await
     }
 }
 

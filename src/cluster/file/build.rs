@@ -11,7 +11,7 @@ use super::{
 use crate::cluster::{Cluster, Role, SshSettings};
 
 /// The keys at the top of the file.
-pub(super) const TOP: [&str; 14] = [
+pub(super) const TOP: [&str; 15] = [
     "cluster",
     "domain",
     "ssh",
@@ -26,6 +26,7 @@ pub(super) const TOP: [&str; 14] = [
     "worker_batch",
     "certificates",
     "lang",
+    "two_key",
 ];
 
 /// Reads the whole file. `None` when a required part could not be read; every reason is in `problems`, and a `Some` is
@@ -33,14 +34,18 @@ pub(super) const TOP: [&str; 14] = [
 pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &mut Problems) -> Option<Cluster> {
     let mut reader = Reader { problems, home };
     if matches!(root.kind, Kind::Null) {
-        reader.problems.add_whole("the file is empty", "start from the sample in the README");
+        reader.problems.add_whole(trs!("the file is empty"), trs!("start from the sample in the README"));
         return None;
     }
     let mut fields = Fields::open(&mut reader, root, "", &TOP)?;
     let join_line = fields.line_of("join");
 
-    let name =
-        fields.required(&mut reader, "cluster", "add a name for it, such as `cluster: prod`", check::cluster_name);
+    let name = fields.required(
+        &mut reader,
+        "cluster",
+        trs!("add a name for it, such as `cluster: prod`"),
+        check::cluster_name,
+    );
     let domain = fields.checked(&mut reader, "domain", check::domain);
     let ssh = match fields.take_block("ssh") {
         Some(value) => hosts::settings(&mut reader, value, "ssh", false).0,
@@ -60,6 +65,7 @@ pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &
     let lifetime = layout::lifetime(&mut reader, certificates_block);
 
     let lang = fields.checked(&mut reader, "lang", check::lang);
+    let two_key = fields.checked(&mut reader, "two_key", check::boolean);
 
     let all: Vec<_> = masters.iter().chain(&join).chain(&workers).collect();
     cross::duplicates(reader.problems, &all, &ssh);
@@ -91,6 +97,7 @@ pub(super) fn cluster(root: Value, path: &Path, home: Option<&Path>, problems: &
         set_hostname: set_hostname.is_none_or(|s| s.value),
         lifetime_days: lifetime.map(|s| s.value),
         lang: lang.map(|s| s.value),
+        two_key: two_key.is_some_and(|s| s.value),
         notices,
     })
 }

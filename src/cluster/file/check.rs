@@ -45,24 +45,31 @@ pub(super) fn host_name(text: &str) -> Checked<HostName> {
         return Ok(HostName::new(text));
     }
     if text.parse::<IpAddr>().is_ok() {
-        return wrong("an address and not a name", "give the host's short name, such as `master04`");
+        return wrong(trs!("an address and not a name"), trs!("give the host's short name, such as `master04`"));
     }
     if text.contains('.') {
         return wrong(
-            "which has dots",
-            "give the short name; what follows the first dot belongs into `domain` at the top of the file",
+            trs!("which has dots"),
+            trs!("give the short name; what follows the first dot belongs into `domain` at the top of the file"),
         );
     }
     if is_label(&lower) {
         return wrong(
-            "which has upper-case letters; Kubernetes node names have none",
-            format!("write `{lower}`, and rename the host first if it is really called {}", quoted(text)),
+            trs!("which has upper-case letters; Kubernetes node names have none"),
+            tr!(
+                "write `{lower}`, and rename the host first if it is really called {name}",
+                lower = lower,
+                name = quoted(text)
+            ),
         );
     }
     if text.len() > MAX_LABEL {
-        return wrong(format!("which has {} characters", text.chars().count()), "use at most 63");
+        return wrong(tr!("which has {length} characters", length = text.chars().count()), trs!("use at most 63"));
     }
-    wrong("which is not a host name", "use lower-case letters, digits and hyphens, with a letter or digit at both ends")
+    wrong(
+        trs!("which is not a host name"),
+        trs!("use lower-case letters, digits and hyphens, with a letter or digit at both ends"),
+    )
 }
 
 /// A DNS domain, lower case.
@@ -72,9 +79,15 @@ pub(super) fn domain(text: &str) -> Checked<String> {
     }
     let bare = text.trim_matches('.').to_ascii_lowercase();
     if bare.split('.').all(is_label) {
-        return wrong("which is not in its plain form", format!("write `{bare}`: lower case, no dot at the ends"));
+        return wrong(
+            trs!("which is not in its plain form"),
+            tr!("write `{bare}`: lower case, no dot at the ends", bare = bare),
+        );
     }
-    wrong("which is not a domain", "write names of letters, digits and hyphens joined by dots, such as `example.com`")
+    wrong(
+        trs!("which is not a domain"),
+        trs!("write names of letters, digits and hyphens joined by dots, such as `example.com`"),
+    )
 }
 
 /// The cluster's name; it becomes part of file names.
@@ -84,8 +97,8 @@ pub(super) fn cluster_name(text: &str) -> Checked<String> {
         return Ok(text.to_owned());
     }
     wrong(
-        "which cannot be part of a file name",
-        "use at most 63 letters, digits, dots, hyphens and underscores, a letter or digit first",
+        trs!("which cannot be part of a file name"),
+        trs!("use at most 63 letters, digits, dots, hyphens and underscores, a letter or digit first"),
     )
 }
 
@@ -100,7 +113,7 @@ pub(super) fn lang(text: &str) -> Checked<Lang> {
 /// A remark: any visible text on one line.
 pub(super) fn comment(text: &str) -> Checked<String> {
     if text.chars().count() > 200 {
-        return wrong("which is too long", "keep it below 200 characters");
+        return wrong(trs!("which is too long"), trs!("keep it below 200 characters"));
     }
     Ok(text.to_owned())
 }
@@ -115,17 +128,21 @@ pub(super) fn address(text: &str) -> Checked<IpAddr> {
 }
 
 fn usable(ip: IpAddr) -> Checked<IpAddr> {
-    let own = "write the address the other masters reach this host by";
+    let own = trs!("write the address the other masters reach this host by");
     let why = match ip {
-        _ if ip.is_unspecified() => "which means every address and none in particular",
-        _ if ip.is_loopback() => "which every host uses for itself",
-        _ if ip.is_multicast() => "a multicast address",
-        IpAddr::V4(Ipv4Addr::BROADCAST) => "the broadcast address",
-        IpAddr::V4(v4) if v4.is_link_local() => "a link-local address that a host gives itself when it has no other",
-        IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.octets()[0] >= 240 => "which is reserved and no host's",
-        IpAddr::V6(v6) if v6.is_unicast_link_local() => "a link-local address that is not unique without its interface",
+        _ if ip.is_unspecified() => trs!("which means every address and none in particular"),
+        _ if ip.is_loopback() => trs!("which every host uses for itself"),
+        _ if ip.is_multicast() => trs!("a multicast address"),
+        IpAddr::V4(Ipv4Addr::BROADCAST) => trs!("the broadcast address"),
+        IpAddr::V4(v4) if v4.is_link_local() => {
+            trs!("a link-local address that a host gives itself when it has no other")
+        }
+        IpAddr::V4(v4) if v4.octets()[0] == 0 || v4.octets()[0] >= 240 => trs!("which is reserved and no host's"),
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => {
+            trs!("a link-local address that is not unique without its interface")
+        }
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
-            return wrong("an IPv4 address in IPv6 clothes", format!("write `{}`", ip.to_canonical()));
+            return wrong(trs!("an IPv4 address in IPv6 clothes"), tr!("write `{ip}`", ip = ip.to_canonical()));
         }
         _ => return Ok(ip),
     };
@@ -136,36 +153,39 @@ fn not_an_address(text: &str) -> (&'static str, String) {
     if let Some((head, _)) = text.split_once('/')
         && let Ok(ip) = head.parse::<IpAddr>()
     {
-        return ("a network and not an address", format!("leave the prefix length off: `{ip}`"));
+        return (trs!("a network and not an address"), tr!("leave the prefix length off: `{ip}`", ip = ip));
     }
     if let Ok(socket) = text.parse::<SocketAddr>() {
         let ip = socket.ip();
         return (
-            "which carries a port",
-            format!("write `{ip}`; ports belong into `layout.etcd` (etcd) or `ssh.port` (login)"),
+            trs!("which carries a port"),
+            tr!("write `{ip}`; ports belong into `layout.etcd` (etcd) or `ssh.port` (login)", ip = ip),
         );
     }
     if text.contains("://") {
-        return ("a URL", "write the bare IP address, such as `10.10.33.40`".into());
+        return (trs!("a URL"), trs!("write the bare IP address, such as `10.10.33.40`").into());
     }
     if let Some(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>().ok().filter(IpAddr::is_ipv6) {
-        return ("which stands in brackets", format!("write `{ip}`"));
+        return (trs!("which stands in brackets"), tr!("write `{ip}`", ip = ip));
     }
     if text.chars().all(|c| c.is_ascii_digit() || c == '.') {
         return (
-            "which is not an IPv4 address",
-            "write four numbers from 0 to 255 with dots between, without leading zeros".into(),
+            trs!("which is not an IPv4 address"),
+            trs!("write four numbers from 0 to 255 with dots between, without leading zeros").into(),
         );
     }
     if text.contains(':') {
-        return ("which is not an IPv6 address", "write it in its usual form without brackets or interface".into());
+        return (
+            trs!("which is not an IPv6 address"),
+            trs!("write it in its usual form without brackets or interface").into(),
+        );
     }
     if !is_ssh_host(text) {
-        return ("which is not an address", "write one IP address, such as `10.10.33.40`".into());
+        return (trs!("which is not an address"), trs!("write one IP address, such as `10.10.33.40`").into());
     }
     (
-        "a name and not an address",
-        "write the IP address, as etcd's URLs and certificates do; a name to log in by goes into the host's `ssh.host`"
+        trs!("a name and not an address"),
+        trs!("write the IP address, as etcd's URLs and certificates do; a name to log in by goes into the host's `ssh.host`")
             .into(),
     )
 }
@@ -175,9 +195,9 @@ pub(super) fn port(text: &str) -> Checked<u16> {
     match number(text) {
         Some(n) => match u16::try_from(n) {
             Ok(port) if port > 0 => Ok(port),
-            _ => wrong("which is not a port", "write a number from 1 to 65535"),
+            _ => wrong(trs!("which is not a port"), trs!("write a number from 1 to 65535")),
         },
-        None => wrong("which is not a number", "write a port from 1 to 65535, in plain digits"),
+        None => wrong(trs!("which is not a number"), trs!("write a port from 1 to 65535, in plain digits")),
     }
 }
 
@@ -186,8 +206,10 @@ pub(super) fn lifetime_days(text: &str) -> Checked<u32> {
     match number(text).and_then(|n| u32::try_from(n).ok()) {
         Some(days) if (1..=36_500).contains(&days) => Ok(days),
         _ => wrong(
-            "which is not a number of days",
-            "write a whole number from 1 to 36500, or leave it out to keep the lifetime of the certificate in use",
+            trs!("which is not a number of days"),
+            trs!(
+                "write a whole number from 1 to 36500, or leave it out to keep the lifetime of the certificate in use"
+            ),
         ),
     }
 }
@@ -203,7 +225,7 @@ pub(super) fn boolean(text: &str) -> Checked<bool> {
     match text.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" => Ok(true),
         "false" | "no" | "off" => Ok(false),
-        _ => wrong("which is neither yes nor no", "write `true` or `false`"),
+        _ => wrong(trs!("which is neither yes nor no"), trs!("write `true` or `false`")),
     }
 }
 
@@ -214,8 +236,10 @@ pub(super) fn firewall(text: &str) -> Checked<FirewallChoice> {
         "open" => Ok(FirewallChoice::Open),
         "keep" => Ok(FirewallChoice::Keep),
         _ => wrong(
-            "which is not one of the choices",
-            "write `off` (firewall and SELinux off), `open` (both stay, ports are opened) or `keep` (neither is touched)",
+            trs!("which is not one of the choices"),
+            trs!(
+                "write `off` (firewall and SELinux off), `open` (both stay, ports are opened) or `keep` (neither is touched)"
+            ),
         ),
     }
 }
@@ -228,8 +252,10 @@ pub(super) fn packages(text: &str) -> Checked<PackageChoice> {
         "copy" => Ok(PackageChoice::Copy),
         "present" => Ok(PackageChoice::Present),
         _ => wrong(
-            "which is not one of the choices",
-            "write `auto`, `repository` (the package manager), `copy` (from an original) or `present` (already there)",
+            trs!("which is not one of the choices"),
+            trs!(
+                "write `auto`, `repository` (the package manager), `copy` (from an original) or `present` (already there)"
+            ),
         ),
     }
 }
@@ -238,9 +264,10 @@ pub(super) fn packages(text: &str) -> Checked<PackageChoice> {
 pub(super) fn worker_batch(text: &str) -> Checked<usize> {
     match text.parse() {
         Ok(n @ 1..=1000) => Ok(n),
-        _ => {
-            wrong("which is not a number of workers", "write a number from 1 on, or remove the line: a tenth at a time")
-        }
+        _ => wrong(
+            trs!("which is not a number of workers"),
+            trs!("write a number from 1 on, or remove the line: a tenth at a time"),
+        ),
     }
 }
 
@@ -248,14 +275,21 @@ pub(super) fn worker_batch(text: &str) -> Checked<usize> {
 pub(super) fn login(text: &str) -> Checked<String> {
     if let Some((user, host)) = text.split_once('@') {
         return wrong(
-            "which names a host too",
-            format!("write the login name {} alone; {} goes into the host's `ssh.host`", quoted(user), quoted(host)),
+            trs!("which names a host too"),
+            tr!(
+                "write the login name {user} alone; {host} goes into the host's `ssh.host`",
+                user = quoted(user),
+                host = quoted(host)
+            ),
         );
     }
     if is_login(text) {
         return Ok(text.to_owned());
     }
-    wrong("which is not a login name", "use letters, digits, dots, hyphens and underscores, no hyphen first")
+    wrong(
+        trs!("which is not a login name"),
+        trs!("use letters, digits, dots, hyphens and underscores, no hyphen first"),
+    )
 }
 
 fn is_login(text: &str) -> bool {
@@ -273,8 +307,8 @@ pub(super) fn system_user(text: &str) -> Checked<String> {
         return Ok(text.to_owned());
     }
     wrong(
-        "which is not a system user",
-        "use at most 32 lower-case letters, digits, hyphens and underscores, no digit first",
+        trs!("which is not a system user"),
+        trs!("use at most 32 lower-case letters, digits, hyphens and underscores, no digit first"),
     )
 }
 
@@ -283,7 +317,7 @@ pub(super) fn ssh_host(text: &str) -> Checked<String> {
     if is_ssh_host(text) {
         return Ok(text.to_owned());
     }
-    wrong("which is not a host", "write a host name or an IP address; user and port have keys of their own")
+    wrong(trs!("which is not a host"), trs!("write a host name or an IP address; user and port have keys of their own"))
 }
 
 fn is_ssh_host(text: &str) -> bool {
@@ -298,17 +332,23 @@ fn is_ssh_host(text: &str) -> bool {
 pub(super) fn jump(text: &str) -> Checked<String> {
     if text.contains(',') {
         return wrong(
-            "more than one bastion",
-            "name one here; a chain belongs into the ssh configuration (`ProxyJump`)",
+            trs!("more than one bastion"),
+            trs!("name one here; a chain belongs into the ssh configuration (`ProxyJump`)"),
         );
     }
     if text == "none" {
-        return wrong("which names no bastion", "leave `jump` out, or give the jump to those hosts that need it");
+        return wrong(
+            trs!("which names no bastion"),
+            trs!("leave `jump` out, or give the jump to those hosts that need it"),
+        );
     }
     if is_jump(text) {
         return Ok(text.to_owned());
     }
-    wrong("which is not a bastion", "write `host`, `user@host` or `user@host:port`, an IPv6 address in brackets")
+    wrong(
+        trs!("which is not a bastion"),
+        trs!("write `host`, `user@host` or `user@host:port`, an IPv6 address in brackets"),
+    )
 }
 
 fn is_jump(text: &str) -> bool {
@@ -332,7 +372,7 @@ pub(super) fn unit(text: &str) -> Checked<String> {
     if !name.is_empty() && name.len() <= 200 && !name.starts_with(['-', '.']) && name.chars().all(allowed) {
         return Ok(name.to_owned());
     }
-    wrong("which is not a service's name", "write it without a path, such as `etcd`")
+    wrong(trs!("which is not a service's name"), trs!("write it without a path, such as `etcd`"))
 }
 
 /// A container's name, as docker allows it.
@@ -341,7 +381,7 @@ pub(super) fn container(text: &str) -> Checked<String> {
     if text.len() <= 200 && text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(allowed) {
         return Ok(text.to_owned());
     }
-    wrong("which is not a container's name", "write it as `docker ps` shows it")
+    wrong(trs!("which is not a container's name"), trs!("write it as `docker ps` shows it"))
 }
 
 /// The name of an object in Kubernetes: a DNS subdomain.
@@ -349,33 +389,33 @@ pub(super) fn object_name(text: &str) -> Checked<String> {
     if text.len() <= 253 && text.split('.').all(is_label) {
         return Ok(text.to_owned());
     }
-    wrong("which is not the name of a Kubernetes object", "write it as `kubectl get` shows it")
+    wrong(trs!("which is not the name of a Kubernetes object"), trs!("write it as `kubectl get` shows it"))
 }
 
 /// An absolute path on the hosts. It ends up in unit files and in `ETCD_OPTS`, which systemd splits at blanks and expands
 /// at `$` and `%`, so only characters that mean nothing to either are let through.
 pub(super) fn host_path(text: &str) -> Checked<PathBuf> {
     if text.starts_with('~') {
-        return wrong("which depends on who logs in", "write the path out from `/`");
+        return wrong(trs!("which depends on who logs in"), trs!("write the path out from `/`"));
     }
     if !text.starts_with('/') {
-        return wrong("which is not absolute", "write the path out from `/`");
+        return wrong(trs!("which is not absolute"), trs!("write the path out from `/`"));
     }
     if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '+' | '@' | ',')) {
         return wrong(
-            "which holds characters that systemd or etcd.conf would take apart",
-            "use letters, digits and `/ . _ - + @ ,`",
+            trs!("which holds characters that systemd or etcd.conf would take apart"),
+            trs!("use letters, digits and `/ . _ - + @ ,`"),
         );
     }
     let path: PathBuf = Path::new(text).components().collect();
     if path.components().any(|c| c == Component::ParentDir) {
-        return wrong("which goes back with `..`", "write the path without it");
+        return wrong(trs!("which goes back with `..`"), trs!("write the path without it"));
     }
     if text.len() > 1000 {
-        return wrong("which is too long", "keep it below 1000 characters");
+        return wrong(trs!("which is too long"), trs!("keep it below 1000 characters"));
     }
     if path.parent().is_none() {
-        return wrong("the root of the file system", "name a directory or file of its own below it");
+        return wrong(trs!("the root of the file system"), trs!("name a directory or file of its own below it"));
     }
     Ok(path)
 }
@@ -416,7 +456,7 @@ pub(super) fn own_dir(text: &str) -> Checked<PathBuf> {
     ];
     let path = host_path(text)?;
     if SHARED.iter().any(|shared| Path::new(shared) == path) {
-        return wrong("a directory that other programs use too", "name a directory of its own below it");
+        return wrong(trs!("a directory that other programs use too"), trs!("name a directory of its own below it"));
     }
     Ok(path)
 }
@@ -424,15 +464,17 @@ pub(super) fn own_dir(text: &str) -> Checked<PathBuf> {
 /// A path on the operator's machine, `~` expanded.
 pub(super) fn local_path(text: &str, home: Option<&Path>) -> Checked<PathBuf> {
     if text.chars().count() > 1000 {
-        return wrong("which is too long", "keep it below 1000 characters");
+        return wrong(trs!("which is too long"), trs!("keep it below 1000 characters"));
     }
     let below_home = if text == "~" { Some("") } else { text.strip_prefix("~/") };
     match (below_home, home) {
         (Some(rest), Some(home)) => Ok(home.join(rest.trim_start_matches('/'))),
-        (Some(_), None) => wrong("and there is no home directory to put for `~`", "write the path out from `/`"),
-        (None, _) if text.starts_with('~') => wrong("another user's home", "write the path out from `/`"),
+        (Some(_), None) => {
+            wrong(trs!("and there is no home directory to put for `~`"), trs!("write the path out from `/`"))
+        }
+        (None, _) if text.starts_with('~') => wrong(trs!("another user's home"), trs!("write the path out from `/`")),
         (None, _) if !text.starts_with('/') => {
-            wrong("which depends on where banister is started", "write the path out from `/` or `~/`")
+            wrong(trs!("which depends on where banister is started"), trs!("write the path out from `/` or `~/`"))
         }
         (None, _) => Ok(PathBuf::from(text)),
     }
@@ -443,9 +485,14 @@ pub(super) fn sha256(text: &str) -> Checked<String> {
     let hex = text.chars().all(|c| c.is_ascii_hexdigit());
     match text.len() {
         64 if hex => Ok(text.to_ascii_lowercase()),
-        40 if hex => wrong("which has the length of a sha1", "write what `sha256sum` says of the tarball"),
-        128 if hex => wrong("which has the length of a sha512", "write what `sha256sum` says of the tarball"),
-        n if hex => wrong(format!("which has {n} digits instead of 64"), "write what `sha256sum` says of the tarball"),
-        _ => wrong("which is not a sha256", "write the 64 hex digits that `sha256sum` says of the tarball"),
+        40 if hex => wrong(trs!("which has the length of a sha1"), trs!("write what `sha256sum` says of the tarball")),
+        128 if hex => {
+            wrong(trs!("which has the length of a sha512"), trs!("write what `sha256sum` says of the tarball"))
+        }
+        n if hex => wrong(
+            tr!("which has {length} digits instead of 64", length = n),
+            trs!("write what `sha256sum` says of the tarball"),
+        ),
+        _ => wrong(trs!("which is not a sha256"), trs!("write the 64 hex digits that `sha256sum` says of the tarball")),
     }
 }

@@ -69,16 +69,21 @@ fn same_host(problems: &mut Problems, host: &Host, first: &Host) {
     let (label, line) = (host.label(), first.line);
     let (what, remedy) = match (first.role, host.role) {
         (Role::Original, Role::Joiner) => (
-            format!("{label} is a member already, on line {line} under `masters`"),
-            "remove it from `join`: only hosts without etcd are joined".to_owned(),
+            tr!("{label} is a member already, on line {line} under `masters`", label = label, line = line),
+            trs!("remove it from `join`: only hosts without etcd are joined").to_owned(),
         ),
         (Role::Joiner, Role::Worker) => (
-            format!("{label} is to become a master on line {line} and is a worker here"),
-            "remove it from `workers`: a master's own apiserver takes the port of the worker's proxy".to_owned(),
+            tr!("{label} is to become a master on line {line} and is a worker here", label = label, line = line),
+            trs!("remove it from `workers`: a master's own apiserver takes the port of the worker's proxy").to_owned(),
         ),
         _ => (
-            format!("{label} stands here a second time, after line {line} under `{}`", list_key(first.role)),
-            "remove one of the two".to_owned(),
+            tr!(
+                "{label} stands here a second time, after line {line} under `{role}`",
+                label = label,
+                line = line,
+                role = list_key(first.role)
+            ),
+            trs!("remove one of the two").to_owned(),
         ),
     };
     problems.add(host.line, what, remedy);
@@ -88,13 +93,13 @@ fn shared_name(problems: &mut Problems, host: &Host, first: &Host) {
     let Some(name) = &host.name else { return };
     problems.add(
         name.line,
-        format!(
-            "the name `{}` is taken by the host on line {} under `{}`",
-            name.value,
-            first.line,
-            list_key(first.role)
+        tr!(
+            "the name `{name}` is taken by the host on line {line} under `{role}`",
+            name = name.value,
+            line = first.line,
+            role = list_key(first.role)
         ),
-        "give each host its own name: etcd tells its members apart by it",
+        trs!("give each host its own name: etcd tells its members apart by it"),
     );
 }
 
@@ -103,13 +108,26 @@ fn shared_address(problems: &mut Problems, host: &Host, first: &Host) {
     let (ip, other, line) = (address.value, first.label(), first.line);
     let (what, remedy) = if (first.role, host.role) == (Role::Original, Role::Joiner) {
         (
-            format!("{} has the address {ip} of {other} (line {line}), which is a member already", host.label()),
-            "give the new host's own address",
+            tr!(
+                "{label} has the address {ip} of {other} (line {line}), which is a member already",
+                label = host.label(),
+                ip = ip,
+                other = other,
+                line = line
+            ),
+            trs!("give the new host's own address"),
         )
     } else {
         (
-            format!("{} has the address {ip} of {other} (line {line}, `{}`)", host.label(), list_key(first.role)),
-            "give each host its own address",
+            tr!(
+                "{label} has the address {ip} of {other} (line {line}, `{role}`)",
+                label = host.label(),
+                ip = ip,
+                other = other,
+                line = line,
+                role = list_key(first.role)
+            ),
+            trs!("give each host its own address"),
         )
     };
     problems.add(address.line, what, remedy);
@@ -118,13 +136,13 @@ fn shared_address(problems: &mut Problems, host: &Host, first: &Host) {
 fn one_machine(problems: &mut Problems, host: &Host, first: &Host) {
     problems.add(
         host.ssh_host_line.unwrap_or(host.line),
-        format!(
-            "logging in to {} would end on the same machine as {} (line {})",
-            host.label(),
-            first.label(),
-            first.line
+        tr!(
+            "logging in to {label} would end on the same machine as {other} (line {line})",
+            label = host.label(),
+            other = first.label(),
+            line = first.line
         ),
-        "give each host its own `ssh.host` or `ssh.port`",
+        trs!("give each host its own `ssh.host` or `ssh.port`"),
     );
 }
 
@@ -137,11 +155,13 @@ pub(super) fn long_names(problems: &mut Problems, all: &[&Host], domain: Option<
         if length > 63 {
             problems.add(
                 name.line,
-                format!(
-                    "the node name `{}.{}` has {length} characters and Kubernetes takes 63",
-                    name.value, domain.value
+                tr!(
+                    "the node name `{name}.{domain}` has {length} characters and Kubernetes takes 63",
+                    name = name.value,
+                    domain = domain.value,
+                    length = length
                 ),
-                format!("shorten the name, or the domain on line {}", domain.line),
+                tr!("shorten the name, or the domain on line {line}", line = domain.line),
             );
         }
     }
@@ -159,8 +179,8 @@ pub(super) fn ports(problems: &mut Problems, layout: &Layout) {
         let line = layout.lines.get(*key).max(layout.lines.get(*other)).copied();
         problems.add(
             line.unwrap_or_default().max(1),
-            format!("`{key}` and `{other}` are both {port}"),
-            "give each its own port, as the running cluster has them",
+            tr!("`{key}` and `{other}` are both {port}", key = key, other = other, port = port),
+            trs!("give each its own port, as the running cluster has them"),
         );
     }
 }
@@ -187,18 +207,18 @@ pub(super) fn paths(problems: &mut Problems, layout: &Layout) {
         problems.add(line.unwrap_or(1), what, remedy);
     };
     if let Some((key, path)) = places.into_iter().find(|(_, path)| path.starts_with(data.1)) {
-        let remedy = "keep them apart: the data directory is emptied when a join is taken back";
-        clash((key, path.as_path()), data, "lies in", remedy);
+        let remedy = trs!("keep them apart: the data directory is emptied when a join is taken back");
+        clash((key, path.as_path()), data, trs!("lies in"), remedy);
     }
     let saved: [(&str, &Path); 4] =
         [("layout.etcd.dir", &etcd.dir), ("layout.etcd.pki", &etcd.pki), data, ("layout.kubernetes.dir", &kube.dir)];
     if let Some(around) = saved.into_iter().find(|(_, dir)| backup.1.starts_with(dir)) {
-        clash(backup, around, "lies in", "put backups elsewhere: a backup would copy the ones before it");
+        clash(backup, around, trs!("lies in"), trs!("put backups elsewhere: a backup would copy the ones before it"));
     }
     if etcd.config == etcd.unit_file {
         let (a, b): ((&str, &Path), (&str, &Path)) =
             (("layout.etcd.config", &etcd.config), ("layout.etcd.unit_file", &etcd.unit_file));
-        clash(a, b, "is the same file as", "name the environment file and the unit file each");
+        clash(a, b, trs!("is the same file as"), trs!("name the environment file and the unit file each"));
     }
 }
 
@@ -220,8 +240,8 @@ pub(super) fn notices(file: &Valid<'_>) -> Vec<Notice> {
     {
         texts.push((
             Some(odd.line),
-            "IPv4 and IPv6 addresses are mixed; every host must reach every other in both families, and the handshake \
-             rehearsal will show whether they do."
+            trs!("IPv4 and IPv6 addresses are mixed; every host must reach every other in both families, and the handshake \
+             rehearsal will show whether they do.")
                 .into(),
         ));
     }
@@ -234,7 +254,8 @@ pub(super) fn notices(file: &Valid<'_>) -> Vec<Notice> {
         && user != "root"
         && file.ssh.sudo.is_none()
     {
-        let text = format!("The login is `{user}` and `ssh.sudo` is not set; the work on the hosts needs root.");
+        let text =
+            tr!("The login is `{user}` and `ssh.sudo` is not set; the work on the hosts needs root.", user = user);
         texts.push((None, text));
     }
     texts.into_iter().map(|(line, text)| Notice { line, text }).collect()
@@ -242,12 +263,14 @@ pub(super) fn notices(file: &Valid<'_>) -> Vec<Notice> {
 
 fn lifetime(days: u32) -> Option<String> {
     match days {
-        826.. => Some(format!(
-            "Certificates of {days} days: over 825 some clients refuse them, and a stolen key stays good for as long."
+        826.. => Some(tr!(
+            "Certificates of {days} days: over 825 some clients refuse them, and a stolen key stays good for as long.",
+            days = days
         )),
-        0..30 => {
-            Some(format!("Certificates of {days} days: renew them in time, etcd cannot be reached with expired ones."))
-        }
+        0..30 => Some(tr!(
+            "Certificates of {days} days: renew them in time, etcd cannot be reached with expired ones.",
+            days = days
+        )),
         _ => None,
     }
 }
@@ -259,35 +282,21 @@ fn growth(now: usize, then: usize) -> Vec<String> {
         return texts;
     }
     let failures = |n: usize| match tolerated(n) {
-        0 => "no failure".to_owned(),
-        1 => "1 failure".to_owned(),
-        t => format!("{t} failures"),
+        0 => trs!("no failure").to_owned(),
+        1 => trs!("1 failure").to_owned(),
+        t => tr!("{times} failures", times = t),
     };
     if then.is_multiple_of(2) {
-        texts.push(format!(
-            "{then} masters: quorum {}, survives {}, the same as {} (quorum {}). The last one adds load and no safety; join \
-             one host more or one fewer where you can.",
-            quorum(then),
-            failures(then),
-            then - 1,
-            quorum(then - 1),
-        ));
+        texts.push(tr!("{then} masters: quorum {quorum}, survives {survives}, the same as {fewer} (quorum {same}). The last one adds load and no safety; join \
+             one host more or one fewer where you can.", then = then, quorum = quorum(then), survives = failures(then), fewer = then - 1, same = quorum(then - 1)));
     }
     if now <= 2 {
-        texts.push(format!(
-            "Growing from {now}: with 2 voters quorum is {}, so while there are two, either of them failing stops etcd. From \
-             the third voter on 1 may fail.",
-            quorum(2)
-        ));
+        texts.push(tr!("Growing from {now}: with 2 voters quorum is {quorum}, so while there are two, either of them failing stops etcd. From \
+             the third voter on 1 may fail.", now = now, quorum = quorum(2)));
     }
     if then > 7 {
-        texts.push(format!(
-            "{then} masters: quorum {}, survives {}. etcd advises at most 7 voters: each write waits for {} of them to put \
-             it on disk.",
-            quorum(then),
-            failures(then),
-            quorum(then),
-        ));
+        texts.push(tr!("{then} masters: quorum {quorum}, survives {survives}. etcd advises at most 7 voters: each write waits for {quorum2} of them to put \
+             it on disk.", then = then, quorum = quorum(then), survives = failures(then), quorum2 = quorum(then)));
     }
     texts
 }

@@ -45,11 +45,11 @@ impl Fields {
             Kind::Map(entries) => entries,
             Kind::Reported => return None,
             other => {
-                let subject = if place.is_empty() { "the file".into() } else { format!("`{place}`") };
+                let subject = if place.is_empty() { trs!("the file").into() } else { format!("`{place}`") };
                 reader.problems.add(
                     line,
-                    format!("{subject} must be a mapping, not {}", kind_word(&other)),
-                    format!("write `key: value` lines; the keys are {}", known.join(", ")),
+                    tr!("{subject} must be a mapping, not {other}", subject = subject, other = kind_word(&other)),
+                    tr!("write `key: value` lines; the keys are {known}", known = known.join(", ")),
                 );
                 return None;
             }
@@ -67,8 +67,12 @@ impl Fields {
 
     fn put(&mut self, reader: &mut Reader<'_>, entry: Entry) {
         if let Some(first) = self.entries.get(&entry.key) {
-            let what = format!("{} stands here a second time, after line {}", self.label(&entry.key), first.line);
-            reader.problems.add(entry.line, what, "keep one of the two");
+            let what = tr!(
+                "{key} stands here a second time, after line {line}",
+                key = self.label(&entry.key),
+                line = first.line
+            );
+            reader.problems.add(entry.line, what, trs!("keep one of the two"));
             return;
         }
         self.entries.insert(entry.key, Spot { line: entry.line, value: entry.value });
@@ -82,16 +86,16 @@ impl Fields {
             // Reported while the tree was built.
             return;
         }
-        let place = if self.place.is_empty() { String::new() } else { format!(" in `{}`", self.place) };
+        let place = if self.place.is_empty() { String::new() } else { tr!(" in `{place}`", place = self.place) };
         if reader.problems.is_full() {
             // Nobody will read it: not worth a comparison with every known key.
-            reader.problems.add(line, format!("unknown key{place}"), "remove it");
+            reader.problems.add(line, tr!("unknown key{place}", place = place), trs!("remove it"));
             return;
         }
         // `password:hunter2` without its space is one long key: what follows the colon stays unsaid.
         let said = if is_secret(&key) { key.split(':').next().unwrap_or_default() } else { &key };
         let (meant, remedy) = unknown_key(&key, known);
-        reader.problems.add(line, format!("unknown key {}{place}", quoted(said)), remedy);
+        reader.problems.add(line, tr!("unknown key {said}{place}", said = quoted(said), place = place), remedy);
         let Some(meant) = meant else { return };
         if key.contains(':') {
             value.kind = Kind::Reported;
@@ -130,7 +134,8 @@ impl Fields {
         match check(&spot.value) {
             Ok(value) => Some(Spot { line: spot.line, value }),
             Err(wrong) => {
-                let what = format!("{} is {}, {}", self.label(key), quoted(&spot.value), wrong.why);
+                let what =
+                    tr!("{key} is {value}, {why}", key = self.label(key), value = quoted(&spot.value), why = wrong.why);
                 reader.problems.add(spot.line, what, wrong.remedy);
                 None
             }
@@ -154,7 +159,7 @@ impl Fields {
 
     /// Reports that a key is missing.
     pub(super) fn report_missing(&self, reader: &mut Reader<'_>, key: &str, add: &str) {
-        let what = format!("{} is missing", self.label(key));
+        let what = tr!("{key} is missing", key = self.label(key));
         if self.place.is_empty() {
             reader.problems.add_whole(what, add);
         } else {
@@ -170,18 +175,26 @@ impl Fields {
             Kind::Text(text) => {
                 let text = text.trim_matches([' ', '\t']).to_owned();
                 if text.is_empty() {
-                    reader.problems.add(value.line, format!("{label} is empty"), "give it a value or remove the line");
+                    reader.problems.add(
+                        value.line,
+                        tr!("{label} is empty", label = label),
+                        trs!("give it a value or remove the line"),
+                    );
                     return None;
                 }
                 visible(reader, &label, value.line, &text).then_some(Spot { line: value.line, value: text })
             }
             Kind::Null => {
-                reader.problems.add(line, format!("{label} has no value"), "give it one or remove the line");
+                reader.problems.add(
+                    line,
+                    tr!("{label} has no value", label = label),
+                    trs!("give it one or remove the line"),
+                );
                 None
             }
             other => {
-                let what = format!("{label} must be a single value, not {}", kind_word(&other));
-                reader.problems.add(value.line, what, "write `key: value` on one line");
+                let what = tr!("{label} must be a single value, not {other}", label = label, other = kind_word(&other));
+                reader.problems.add(value.line, what, trs!("write `key: value` on one line"));
                 None
             }
         }
@@ -194,19 +207,19 @@ fn visible(reader: &mut Reader<'_>, label: &str, line: usize, text: &str) -> boo
         return false;
     }
     let Some(c) = text.chars().find(|c| !is_plain(*c)) else { return true };
-    let what = format!("{label} holds an invisible character, {}", c.escape_unicode());
-    reader.problems.add(line, what, "use visible characters on one line only");
+    let what = tr!("{label} holds an invisible character, {character}", label = label, character = c.escape_unicode());
+    reader.problems.add(line, what, trs!("use visible characters on one line only"));
     false
 }
 
 /// What a value is, as a message says it.
 pub(super) fn kind_word(kind: &Kind) -> &'static str {
     match kind {
-        Kind::Null => "empty",
-        Kind::Text(_) => "a single value",
-        Kind::List(_) => "a list",
-        Kind::Map(_) => "a mapping",
-        Kind::Reported => "something else",
+        Kind::Null => trs!("empty"),
+        Kind::Text(_) => trs!("a single value"),
+        Kind::List(_) => trs!("a list"),
+        Kind::Map(_) => trs!("a mapping"),
+        Kind::Reported => trs!("something else"),
     }
 }
 
@@ -218,17 +231,20 @@ fn is_secret(key: &str) -> bool {
 /// The known key that is meant, if one can be told, and what to do.
 fn unknown_key<'k>(key: &str, known: &[&'k str]) -> (Option<&'k str>, String) {
     if is_secret(key) {
-        let remedy = "leave it out: secrets do not belong in this file; banister uses the ssh agent or asks";
+        let remedy = trs!("leave it out: secrets do not belong in this file; banister uses the ssh agent or asks");
         return (None, remedy.into());
     }
     if let Some((head, tail)) = key.split_once(':')
         && let Some(meant) = known.iter().find(|k| **k == head)
     {
-        return (Some(meant), format!("put a space after the colon: {}", quoted(&format!("{head}: {tail}"))));
+        return (
+            Some(meant),
+            tr!("put a space after the colon: {sample}", sample = quoted(&format!("{head}: {tail}"))),
+        );
     }
     match nearest(key, known) {
-        Some(near) => (Some(near), format!("did you mean `{near}`?")),
-        None => (None, format!("remove it; the keys here are {}", known.join(", "))),
+        Some(near) => (Some(near), tr!("did you mean `{near}`?", near = near)),
+        None => (None, tr!("remove it; the keys here are {known}", known = known.join(", "))),
     }
 }
 

@@ -30,7 +30,7 @@ impl Host {
     pub(super) fn label(&self) -> String {
         match &self.name {
             Some(name) => format!("`{}`", name.value),
-            None => format!("the host on line {}", self.line),
+            None => tr!("the host on line {line}", line = self.line),
         }
     }
 
@@ -54,8 +54,8 @@ pub(super) const fn list_key(role: Role) -> &'static str {
 pub(super) fn list(reader: &mut Reader<'_>, root: &mut Fields, role: Role) -> Vec<Host> {
     let key = list_key(role);
     let needed = match role {
-        Role::Original => Some("list the masters the cluster has now, `- { name: …, address: … }` each"),
-        Role::Joiner => Some("list the hosts that are to become masters, `- { name: …, address: … }` each"),
+        Role::Original => Some(trs!("list the masters the cluster has now, `- { name: …, address: … }` each")),
+        Role::Joiner => Some(trs!("list the hosts that are to become masters, `- { name: …, address: … }` each")),
         Role::Worker => None,
     };
     let Some(Spot { line, value }) = root.take(key) else {
@@ -71,16 +71,16 @@ pub(super) fn list(reader: &mut Reader<'_>, root: &mut Fields, role: Role) -> Ve
         }
         Kind::List(_) | Kind::Null => {
             if let Some(add) = needed {
-                reader.problems.add(line, format!("`{key}` has no hosts"), add);
+                reader.problems.add(line, tr!("`{key}` has no hosts", key = key), add);
             }
             Vec::new()
         }
         other => {
-            let what = format!("`{key}` must be a list, not {}", kind_word(&other));
+            let what = tr!("`{key}` must be a list, not {other}", key = key, other = kind_word(&other));
             reader.problems.add(
                 line,
                 what,
-                "begin each host with `- `, as in `- { name: master01, address: 10.0.0.1 }`",
+                trs!("begin each host with `- `, as in `- { name: master01, address: 10.0.0.1 }`"),
             );
             Vec::new()
         }
@@ -90,13 +90,13 @@ pub(super) fn list(reader: &mut Reader<'_>, root: &mut Fields, role: Role) -> Ve
 fn host(reader: &mut Reader<'_>, item: Value, role: Role) -> Option<Host> {
     let key = list_key(role);
     if let Kind::Text(_) | Kind::Null = item.kind {
-        let what = format!("an entry of `{key}` has no name and address of its own");
-        reader.problems.add(item.line, what, "write `- { name: …, address: … }`");
+        let what = tr!("an entry of `{key}` has no name and address of its own", key = key);
+        reader.problems.add(item.line, what, trs!("write `- { name: …, address: … }`"));
         return None;
     }
     let mut fields = Fields::open(reader, item, key, &HOST)?;
-    let name = fields.required(reader, "name", "add the host's short name", check::host_name);
-    let address = fields.required(reader, "address", "add the host's IP address", check::address);
+    let name = fields.required(reader, "name", trs!("add the host's short name"), check::host_name);
+    let address = fields.required(reader, "address", trs!("add the host's IP address"), check::address);
     let comment = fields.checked(reader, "comment", check::comment).map(|s| s.value);
     let line = fields.line;
     let (ssh, ssh_host_line) = match fields.take_block("ssh") {
@@ -118,8 +118,8 @@ pub(super) fn settings(
     };
     let host_line = fields.line_of("host");
     if let (Some(line), false) = (host_line, of_one_host) {
-        let what = format!("{} would send every login to the same machine", fields.label("host"));
-        reader.problems.add(line, what, "move it into the `ssh` of the one host it is for");
+        let what = tr!("{label} would send every login to the same machine", label = fields.label("host"));
+        reader.problems.add(line, what, trs!("move it into the `ssh` of the one host it is for"));
         fields.take("host");
     }
     let ssh = SshSettings {

@@ -147,8 +147,8 @@ pub(super) fn binaries(reader: &mut Reader<'_>, root: &mut Fields) -> BinarySour
         _ => {
             reader.problems.add(
                 line,
-                "`binaries` is neither `original` nor a tarball",
-                "write `original` (what the cluster runs) or `{ tarball: PATH, sha256: HEX }`",
+                trs!("`binaries` is neither `original` nor a tarball"),
+                trs!("write `original` (what the cluster runs) or `{ tarball: PATH, sha256: HEX }`"),
             );
             BinarySource::Original
         }
@@ -158,9 +158,9 @@ pub(super) fn binaries(reader: &mut Reader<'_>, root: &mut Fields) -> BinarySour
 fn tarball(reader: &mut Reader<'_>, value: Value) -> Option<BinarySource> {
     let mut fields = Fields::open(reader, value, "binaries", &BINARIES)?;
     let home = reader.home;
-    let add_path = "name the release tarball on this machine, or write `binaries: original`";
+    let add_path = trs!("name the release tarball on this machine, or write `binaries: original`");
     let path = fields.required(reader, "tarball", add_path, |text| check::local_path(text, home));
-    let add_sum = "add what `sha256sum` says of the tarball: only that very file is then installed";
+    let add_sum = trs!("add what `sha256sum` says of the tarball: only that very file is then installed");
     let sha256 = fields.required(reader, "sha256", add_sum, check::sha256);
     Some(BinarySource::Tarball { path: path?.value, sha256: sha256?.value })
 }

@@ -216,8 +216,8 @@ fn files_that_are_no_cluster_file_at_all() {
     insta::assert_snapshot!(errors(""), @"cluster.yaml: the file is empty; start from the sample in the README");
     insta::assert_snapshot!(errors("# nothing yet\n"), @"cluster.yaml: the file is empty; start from the sample in the README");
     insta::assert_snapshot!(errors("---\n~\n"), @"cluster.yaml: the file is empty; start from the sample in the README");
-    insta::assert_snapshot!(errors("- a\n- b\n"), @"cluster.yaml:1: the file must be a mapping, not a list; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, worker_batch, certificates, lang");
-    insta::assert_snapshot!(errors("just text\n"), @"cluster.yaml:1: the file must be a mapping, not a single value; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, worker_batch, certificates, lang");
+    insta::assert_snapshot!(errors("- a\n- b\n"), @"cluster.yaml:1: the file must be a mapping, not a list; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, worker_batch, certificates, lang, two_key");
+    insta::assert_snapshot!(errors("just text\n"), @"cluster.yaml:1: the file must be a mapping, not a single value; write `key: value` lines; the keys are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, worker_batch, certificates, lang, two_key");
     insta::assert_snapshot!(errors("---\na: 1\n---\nb: 2\n"), @"cluster.yaml:3: a second document begins here; keep one cluster a file, without `---` in it");
     insta::assert_snapshot!(errors("cluster: prod\nmasters: []\njoin:\n"), @"
     cluster.yaml:2: `masters` has no hosts; list the masters the cluster has now, `- { name: …, address: … }` each
@@ -414,6 +414,7 @@ fn choices_list_what_can_be_chosen() {
     cluster.yaml:9: `binaries.sha256` is `0000000000000000000000000000000000000000`, which has the length of a sha1; write what `sha256sum` says of the tarball
     ");
     insta::assert_snapshot!(refusal("lang: fr\n"), @"cluster.yaml:9: `lang` is `fr`, which is no language of banister; write `en` for English or `zh` for Chinese");
+    assert!(with("two_key: true\n").two_key && !with("").two_key);
     assert_eq!(with("lang: zh\n").lang, Some(crate::lang::Lang::Chinese));
     insta::assert_snapshot!(refusal("certificates: 365\n"), @"cluster.yaml:9: `certificates` must be a mapping, not a single value; write `key: value` lines; the keys are lifetime_days");
 }

@@ -60,7 +60,7 @@ pub(super) fn read(text: &str, problems: &mut Problems) -> Option<Value> {
     }
     let root = builder.root.take();
     if root.is_none() && problems.list.is_empty() {
-        problems.add_whole("the file is empty", "start from the sample in the README");
+        problems.add_whole(trs!("the file is empty"), trs!("start from the sample in the README"));
     }
     root
 }
@@ -72,8 +72,8 @@ fn refuse_control_characters(text: &str, problems: &mut Problems) -> String {
         if let Some(c) = line.chars().find(|c| bad(*c)) {
             problems.add(
                 i + 1,
-                format!("the line holds an invisible character, {}", c.escape_unicode()),
-                "type the line again by hand; it was probably pasted",
+                tr!("the line holds an invisible character, {character}", character = c.escape_unicode()),
+                trs!("type the line again by hand; it was probably pasted"),
             );
         }
     }
@@ -87,11 +87,11 @@ fn syntax_error(error: &ScanError, text: &str, problems: &mut Problems) {
         indent.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t')
     };
     let remedy = if indented_by_tab(line) || indented_by_tab(line + 1) {
-        "indent with spaces: YAML allows no tabs there"
+        trs!("indent with spaces: YAML allows no tabs there")
     } else {
-        "look for a missing quote, bracket or space after a colon, on this line or just above it"
+        trs!("look for a missing quote, bracket or space after a colon, on this line or just above it")
     };
-    problems.add(line, format!("this is not YAML: {}", quoted(error.info()).trim_matches('`')), remedy);
+    problems.add(line, tr!("this is not YAML: {why}", why = quoted(error.info()).trim_matches('`')), remedy);
 }
 
 /// A collection that is still open.
@@ -116,7 +116,11 @@ impl Builder<'_> {
         match event {
             Event::DocumentStart(_) => return self.document(line),
             Event::Alias(_) => {
-                self.problems.add(line, "aliases (`*name`) are not used in a cluster file", "write the value out");
+                self.problems.add(
+                    line,
+                    trs!("aliases (`*name`) are not used in a cluster file"),
+                    trs!("write the value out"),
+                );
                 self.insert(Value { line, kind: Kind::Reported });
             }
             Event::Scalar(text, style, _, tag) => {
@@ -134,7 +138,11 @@ impl Builder<'_> {
     fn document(&mut self, line: usize) -> bool {
         self.documents += 1;
         if self.documents > 1 {
-            self.problems.add(line, "a second document begins here", "keep one cluster a file, without `---` in it");
+            self.problems.add(
+                line,
+                trs!("a second document begins here"),
+                trs!("keep one cluster a file, without `---` in it"),
+            );
             return false;
         }
         true
@@ -155,8 +163,8 @@ impl Builder<'_> {
             let shown = if tag.is_yaml_core_schema() { format!("!!{}", tag.suffix) } else { tag.to_string() };
             self.problems.add(
                 line,
-                format!("the tag {} is not used in a cluster file", quoted(&shown)),
-                "leave it out",
+                tr!("the tag {shown} is not used in a cluster file", shown = quoted(&shown)),
+                trs!("leave it out"),
             );
         }
         tag.is_some()
@@ -164,7 +172,11 @@ impl Builder<'_> {
 
     fn start(&mut self, tag: Option<&Tag>, line: usize, open: Open) -> bool {
         if self.open.len() >= MAX_DEPTH {
-            self.problems.add(line, "brackets are nested too deep here", "compare with the sample in the README");
+            self.problems.add(
+                line,
+                trs!("brackets are nested too deep here"),
+                trs!("compare with the sample in the README"),
+            );
             return false;
         }
         let dropped = self.tagged(tag, line);
@@ -200,7 +212,7 @@ fn key_text(value: &Value, problems: &mut Problems) -> String {
         Kind::Text(text) => text.clone(),
         Kind::Reported => String::new(),
         Kind::Null | Kind::List(_) | Kind::Map(_) => {
-            problems.add(value.line, "a key must be plain text", "write `key: value`");
+            problems.add(value.line, trs!("a key must be plain text"), trs!("write `key: value`"));
             String::new()
         }
     }

@@ -5,13 +5,14 @@ use std::{
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use base64::Engine as _;
 use rustls::pki_types::ServerName;
 use serde_yaml::Value;
+use tokio::time::Instant;
 
 use super::{
     Act, ActCx, ActError,
@@ -95,7 +96,9 @@ pub async fn healthz(remote: &SharedRemote, client: &TlsClient, via: &HostName, 
         Ok((status, body)) => {
             let body = clean::text(&String::from_utf8_lossy(&body));
             let failed: Vec<_> = body.lines().filter(|l| l.starts_with("[-]")).take(3).collect();
-            Err(format!("/healthz answers HTTP {status} {}", failed.join(", ")).trim_end().to_owned())
+            Err(tr!("/healthz answers HTTP {status} {failed}", status = status, failed = failed.join(", "))
+                .trim_end()
+                .to_owned())
         }
         Err(e) => Err(e.to_string()),
     }
@@ -148,28 +151,37 @@ impl Wanted {
         // beside it. Who listens is who answers.
         let Some(process) = processes.iter().find(|p| p.ports.contains(&port.port)) else {
             return Ok(Err(match &processes[..] {
-                [] => "no apiserver process; kubelet is to start one".into(),
-                [one] => format!("process {} does not listen on {}", one.pid, port.port),
-                [..] => format!("{} processes, none listens on {} yet", processes.len(), port.port),
+                [] => trs!("no apiserver process; kubelet is to start one").into(),
+                [one] => tr!("process {pid} does not listen on {port}", pid = one.pid, port = port.port),
+                [..] => tr!(
+                    "{processes} processes, none listens on {port} yet",
+                    processes = processes.len(),
+                    port = port.port
+                ),
             }));
         };
         if self.not == Some((process.pid, process.start)) {
-            return Ok(Err(format!("the old process {} still serves", process.pid)));
+            return Ok(Err(tr!("the old process {pid} still serves", pid = process.pid)));
         }
         if let Some((flag, _)) = self.flags.iter().find(|(f, v)| process.flag(f) != Some(v)) {
-            return Ok(Err(format!("process {} runs with the old --{flag}", process.pid)));
+            return Ok(Err(tr!("process {pid} runs with the old --{flag}", pid = process.pid, flag = flag)));
         }
         if let Err(why) = healthz(remote, client, host, port).await {
-            return Ok(Err(format!("process {}: {why}", process.pid)));
+            return Ok(Err(tr!("process {pid}: {why}", pid = process.pid, why = why)));
         }
         Ok(match served(remote, client, host, port).await {
             Err(why) => Err(why),
             Ok(seen) if !seen.verified() => Err(seen.why_not()),
             Ok(seen) => match self.names.iter().find(|n| !seen.cert.sans.contains(n)) {
-                Some(name) => Err(format!("process {} still serves a certificate without {name}", process.pid)),
-                None => {
-                    Ok(format!("{host}: process {} is healthy and serves {} names", process.pid, seen.cert.sans.len()))
+                Some(name) => {
+                    Err(tr!("process {pid} still serves a certificate without {name}", pid = process.pid, name = name))
                 }
+                None => Ok(tr!(
+                    "{host}: process {pid} is healthy and serves {sans} names",
+                    host = host,
+                    pid = process.pid,
+                    sans = seen.cert.sans.len()
+                )),
             },
         })
     }
@@ -214,7 +226,7 @@ where
     loop {
         let now = match look().await {
             Ok(proof) => {
-                cx.say(format!("{proof} (after {} s)", started.elapsed().as_secs()));
+                cx.say(tr!("{proof} (after {seconds} s)", proof = proof, seconds = started.elapsed().as_secs()));
                 return Ok(());
             }
             Err(now) => now,
@@ -244,11 +256,12 @@ impl Act for WaitApiserver {
         let flags = wanted.flags.iter().map(|(f, v)| format!("#   --{f}={v}")).collect::<Vec<_>>().join("\n");
         Shown {
             host: Some(node.name.clone()),
-            title: format!("wait for a new, healthy apiserver (at most {} s)", self.deadline.as_secs()),
-            commands: format!(
-                "# again and again: whether the process that listens is a new one, with\n{flags}\n# then, dialled on {} and verified with the cluster's CA: https://{}/healthz and the served names",
-                node.name,
-                own(cluster, node)
+            title: tr!("wait for a new, healthy apiserver (at most {seconds} s)", seconds = self.deadline.as_secs()),
+            commands: tr!(
+                "# again and again: whether the process that listens is a new one, with\n{flags}\n# then, dialled on {name} and verified with the cluster's CA: https://{node}/healthz and the served names",
+                flags = flags,
+                name = node.name,
+                node = own(cluster, node)
             ),
         }
     }
@@ -297,8 +310,8 @@ impl ParkManifest {
         let host = &self.goal.node.name;
         until(cx, host, self.deadline, || async {
             match processes(&cx.remote, host).await {
-                Ok(left) if left.is_empty() => Ok(format!("{host}: the old process has ended")),
-                Ok(left) => Err(format!("process {} ends", left[0].pid)),
+                Ok(left) if left.is_empty() => Ok(tr!("{host}: the old process has ended", host = host)),
+                Ok(left) => Err(tr!("process {pid} ends", pid = left[0].pid)),
                 Err(e) => Err(e.to_string()),
             }
         })
@@ -312,15 +325,15 @@ impl Act for ParkManifest {
         let [away, back] = self.ops();
         Shown {
             host: Some(self.goal.node.name.clone()),
-            title: format!(
-                "unless right within {} s: stop and start the apiserver through kubelet",
-                self.patience.as_secs()
+            title: tr!(
+                "unless right within {seconds} s: stop and start the apiserver through kubelet",
+                seconds = self.patience.as_secs()
             ),
-            commands: format!(
-                "{}\n# wait until no apiserver runs (at most {} s), then in any case\n{}",
-                shell::render(&away).script,
-                self.deadline.as_secs(),
-                shell::render(&back).script
+            commands: tr!(
+                "{script}\n# wait until no apiserver runs (at most {seconds} s), then in any case\n{then}",
+                script = shell::render(&away).script,
+                seconds = self.deadline.as_secs(),
+                then = shell::render(&back).script
             ),
         }
     }

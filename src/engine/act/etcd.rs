@@ -1,8 +1,9 @@
 //! Acts on etcd's membership. After any error the member list is read again; nothing is blindly tried twice.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::{Act, ActCx, ActError, ActProgress};
 use crate::{
@@ -37,11 +38,11 @@ impl Act for MemberAdd {
     fn shown(&self) -> Shown {
         Shown {
             host: None,
-            title: format!(
-                "etcd: add member {} as a {} at {}",
-                self.host,
-                if self.learner { "learner" } else { "voter" },
-                self.peer_url
+            title: tr!(
+                "etcd: add member {host} as a {role} at {peer_url}",
+                host = self.host,
+                role = if self.learner { "learner" } else { "voter" },
+                peer_url = self.peer_url
             ),
             commands: format!(
                 "etcdctl member add {} --peer-urls={}{}   # through the API",
@@ -60,7 +61,7 @@ impl Act for MemberAdd {
         let began = Instant::now();
         loop {
             if look(cx).await?.by_peer_url(&self.peer_url).is_some() {
-                cx.say(format!("{} is a member", self.peer_url));
+                cx.say(tr!("{peer_url} is a member", peer_url = self.peer_url));
                 return Ok(());
             }
             let added = if self.learner {
@@ -103,7 +104,7 @@ impl Act for MemberPromote {
     fn shown(&self) -> Shown {
         Shown {
             host: None,
-            title: format!("etcd: promote learner {} to voter", self.host),
+            title: tr!("etcd: promote learner {host} to voter", host = self.host),
             commands: format!("etcdctl member promote ID-OF-{}   # through the API", self.host),
         }
     }
@@ -119,21 +120,21 @@ impl Act for MemberPromote {
             let seen = look(cx).await?;
             let member = seen
                 .by_peer_url(&self.peer_url)
-                .ok_or_else(|| fail("is no member any more; somebody removed it meanwhile".into()))?;
+                .ok_or_else(|| fail(trs!("is no member any more; somebody removed it meanwhile").into()))?;
             if !member.learner {
                 return Ok(());
             }
             // Before 3.4.24 and 3.5.7 a learner that never started could be promoted, which costs a vote.
             if !member.started() || !member.healthy() {
-                return Err(fail(format!(
-                    "the learner does not answer ({}); look at its journal before promoting it",
-                    why_unhealthy(member)
+                return Err(fail(tr!(
+                    "the learner does not answer ({why}); look at its journal before promoting it",
+                    why = why_unhealthy(member)
                 )));
             }
             match cx.etcd.promote(member.id).await {
                 Ok(()) => return Ok(()),
                 Err(e) if matches!(e, EtcdError::NotInSync { .. }) || e.outcome_unknown() => {
-                    waiting(cx, &format!("learner {} in sync: {e}", self.host), started, self.deadline)?;
+                    waiting(cx, &tr!("learner {host} in sync: {e}", host = self.host, e = e), started, self.deadline)?;
                 }
                 Err(e) => return Err(fail(e.to_string())),
             }
@@ -170,12 +171,17 @@ pub struct WaitMember {
 impl Act for WaitMember {
     fn shown(&self) -> Shown {
         let what = match self.want {
-            Want::CaughtUp => "runs and has caught up",
-            Want::HealthyVoter => "is a healthy voter",
+            Want::CaughtUp => trs!("runs and has caught up"),
+            Want::HealthyVoter => trs!("is a healthy voter"),
         };
         Shown {
             host: Some(self.host.clone()),
-            title: format!("wait until member {} {what} (at most {} s)", self.host, self.deadline.as_secs()),
+            title: tr!(
+                "wait until member {host} {what} (at most {seconds} s)",
+                host = self.host,
+                what = what,
+                seconds = self.deadline.as_secs()
+            ),
             commands: String::new(),
         }
     }
@@ -208,24 +214,29 @@ impl WaitMember {
         if goal.is_none() {
             *goal = leader_revision(seen);
         }
-        let member = seen.by_peer_url(&self.peer_url).ok_or("not in the member list")?;
+        let member = seen.by_peer_url(&self.peer_url).ok_or(trs!("not in the member list"))?;
         if !member.started() {
-            return Err("has not joined yet".into());
+            return Err(trs!("has not joined yet").into());
         }
-        let status = member.status.as_ref().map_err(|e| format!("does not answer yet: {e}"))?;
+        let status = member.status.as_ref().map_err(|e| tr!("does not answer yet: {e}", e = e))?;
         if !member.healthy() {
             return Err(why_unhealthy(member));
         }
         if member.name != self.host.as_str() {
-            return Err(format!("joined under another name, {}", member.name));
+            return Err(tr!("joined under another name, {name}", name = member.name));
         }
-        let goal = goal.ok_or("no leader is seen")?;
+        let goal = goal.ok_or(trs!("no leader is seen"))?;
         match self.want {
-            Want::HealthyVoter if member.learner => Err("is still a learner".into()),
-            _ if status.revision < goal => Err(format!("revision {} of {goal}", status.revision)),
-            _ => Ok(format!(
-                "{}: revision {}, leader had {goal}, version {}",
-                self.host, status.revision, status.version
+            Want::HealthyVoter if member.learner => Err(trs!("is still a learner").into()),
+            _ if status.revision < goal => {
+                Err(tr!("revision {revision} of {goal}", revision = status.revision, goal = goal))
+            }
+            _ => Ok(tr!(
+                "{host}: revision {revision}, leader had {goal}, version {version}",
+                host = self.host,
+                revision = status.revision,
+                goal = goal,
+                version = status.version
             )),
         }
     }
@@ -244,9 +255,12 @@ impl WaitMember {
                 cx.say(line);
             }
         }
-        Err(ActError::NotProven(format!(
-            "{}: {}.service does not stay up ({}, {} restarts); its last lines are above",
-            self.host, self.unit, state.active, state.restarts
+        Err(ActError::NotProven(tr!(
+            "{host}: {unit}.service does not stay up ({active}, {restarts} restarts); its last lines are above",
+            host = self.host,
+            unit = self.unit,
+            active = state.active,
+            restarts = state.restarts
         )))
     }
 }
@@ -263,7 +277,7 @@ impl Act for MoveLeaderAway {
     fn shown(&self) -> Shown {
         Shown {
             host: None,
-            title: format!("etcd: move the leader away from {}, if it leads", self.host),
+            title: tr!("etcd: move the leader away from {host}, if it leads", host = self.host),
             commands: "etcdctl move-leader ID-OF-A-HEALTHY-VOTER   # through the API".into(),
         }
     }
@@ -272,7 +286,7 @@ impl Act for MoveLeaderAway {
         let seen = look(cx).await?;
         let mine = seen.members.iter().find(|m| m.host.as_ref() == Some(&self.host));
         let Some(mine) = mine.filter(|m| seen.leader() == Some(m.id)) else {
-            cx.say(format!("{} does not lead", self.host));
+            cx.say(tr!("{host} does not lead", host = self.host));
             return Ok(());
         };
         let to = seen
@@ -283,7 +297,7 @@ impl Act for MoveLeaderAway {
         let Some(to) = to else {
             return Err(ActError::Etcd {
                 host: self.host.clone(),
-                why: "no other healthy voter can lead; repair one first".into(),
+                why: trs!("no other healthy voter can lead; repair one first").into(),
             });
         };
         cx.etcd.move_leader(to.id).await.map_err(|e| ActError::Etcd { host: self.host.clone(), why: e.to_string() })
@@ -308,7 +322,7 @@ pub async fn remove_member(cx: &ActCx, peer_url: &str, name: &str, deadline: Dur
         let left = seen.members.iter().filter(|m| !m.learner && m.id != member.id);
         let healthy = left.clone().filter(|m| m.healthy()).count();
         if !member.learner && healthy < crate::cluster::quorum(left.count()) {
-            return Err(fail("removing it would lose quorum: repair another voter first".into()));
+            return Err(fail(trs!("removing it would lose quorum: repair another voter first").into()));
         }
         match cx.etcd.remove(member.id).await {
             Ok(()) => return Ok(()),
@@ -335,10 +349,10 @@ pub fn leader_revision(seen: &Membership) -> Option<i64> {
 pub fn why_unhealthy(member: &Member) -> String {
     match &member.status {
         Err(e) => e.clone(),
-        Ok(s) if s.leader == 0 => "it sees no leader".into(),
+        Ok(s) if s.leader == 0 => trs!("it sees no leader").into(),
         Ok(s) if !s.errors.is_empty() => s.errors.join(", "),
-        Ok(_) if !member.started() => "it has not started".into(),
-        Ok(_) => "healthy".into(),
+        Ok(_) if !member.started() => trs!("it has not started").into(),
+        Ok(_) => trs!("healthy").into(),
     }
 }
 
@@ -349,5 +363,9 @@ pub fn waiting(cx: &ActCx, what: &str, started: Instant, deadline: Duration) -> 
     if started.elapsed() < deadline {
         return Ok(());
     }
-    Err(ActError::NotProven(format!("{what} (waited {seconds} s); look at the journals and run again")))
+    Err(ActError::NotProven(tr!(
+        "{what} (waited {seconds} s); look at the journals and run again",
+        what = what,
+        seconds = seconds
+    )))
 }

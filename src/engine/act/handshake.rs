@@ -26,8 +26,10 @@ pub async fn client(
     let ca = run_ok(&**remote, &node.name, &read(&etcd.ca())).await?.stdout;
     let cert = run_ok(&**remote, &node.name, &read(&etcd.cert(pair))).await?.stdout;
     let key = read_secret(remote, &node.name, &etcd.key(pair)).await?;
-    let told =
-        |why: String| ActError::Pki { what: format!("{}: {pair} pair in {}", node.name, etcd.pki.display()), why };
+    let told = |why: String| ActError::Pki {
+        what: tr!("{name}: {pair} pair in {pki}", name = node.name, pair = pair, pki = etcd.pki.display()),
+        why,
+    };
     let roots = Roots::from_pem(&ca).map_err(|e| told(e.to_string()))?;
     let identity = ClientIdentity::from_pem(&cert, &key).map_err(|e| told(e.to_string()))?;
     Ok(TlsClient::new(roots).with_identity(identity))
@@ -42,7 +44,7 @@ pub async fn ask(remote: &SharedRemote, client: &TlsClient, from: &Node, to: &No
     let get = Get { server_name: ServerName::from(to.address), host: &host, path: "/version", bearer: None };
     match client.https_get(stream, &get).await {
         Ok((200, _)) => Ok(()),
-        Ok((status, _)) => Err(format!("answered with HTTP status {status}")),
+        Ok((status, _)) => Err(tr!("answered with HTTP status {status}", status = status)),
         Err(e) => Err(e.to_string()),
     }
 }
@@ -54,7 +56,7 @@ pub async fn served(remote: &SharedRemote, client: &TlsClient, node: &Node, port
     client
         .probe(stream, &ServerName::from(node.address))
         .await
-        .map_err(|e| ActError::NotProven(format!("{}: port {port}: {e}", node.name)))
+        .map_err(|e| ActError::NotProven(tr!("{name}: port {port}: {e}", name = node.name, port = port, e = e)))
 }
 
 /// Proves that both ports of a member serve certificates that hold and have all the given names. One line a port.
@@ -69,18 +71,29 @@ pub async fn prove_ports(
     for (port, pair) in ports {
         let seen = served(remote, &client(cluster, remote, node, pair).await?, node, port).await?;
         if !seen.good() {
-            return Err(ActError::NotProven(format!("{}: port {port}: {}", node.name, seen.why_not())));
+            return Err(ActError::NotProven(tr!(
+                "{name}: port {port}: {why_not}",
+                name = node.name,
+                port = port,
+                why_not = seen.why_not()
+            )));
         }
         let missing: Vec<_> = names.iter().filter(|n| !seen.cert.sans.contains(n)).map(ToString::to_string).collect();
         if !missing.is_empty() {
-            return Err(ActError::NotProven(format!(
-                "{}: port {port} serves a certificate without {}; look whether etcd reads the files of {}",
-                node.name,
-                missing.join(", "),
-                cluster.etcd.pki.display()
+            return Err(ActError::NotProven(tr!(
+                "{name}: port {port} serves a certificate without {missing}; look whether etcd reads the files of {pki}",
+                name = node.name,
+                port = port,
+                missing = missing.join(", "),
+                pki = cluster.etcd.pki.display()
             )));
         }
-        proofs.push(format!("{}: a fresh handshake on {port} shows all {} names", node.name, seen.cert.sans.len()));
+        proofs.push(tr!(
+            "{name}: a fresh handshake on {port} shows all {sans} names",
+            name = node.name,
+            port = port,
+            sans = seen.cert.sans.len()
+        ));
     }
     Ok(proofs)
 }

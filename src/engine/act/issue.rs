@@ -62,22 +62,26 @@ impl Act for IssueCert {
     fn shown(&self) -> Shown {
         let names = self.sans.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let key = match &self.key {
-            ForKey::Kept => "same key".to_owned(),
-            ForKey::Fresh { path, .. } => format!("fresh key of the same type in {}", path.display()),
+            ForKey::Kept => trs!("same key").to_owned(),
+            ForKey::Fresh { path, .. } => tr!("fresh key of the same type in {path}", path = path.display()),
         };
         Shown {
             host: Some(self.host.clone()),
-            title: format!("re-issue {} from the existing CA", self.path.display()),
-            commands: format!(
-                "# in memory, by banister:\n#   like {}:{} ({key}; subject, usages{} kept)\n#   signed with {}:{}\n#   names: {names}\n#   checked against the CA and the key, then written {:04o} {} by rename, the old file kept{}",
-                self.template_host,
-                self.template.display(),
-                self.lifetime_days.map_or_else(|| " and lifetime".to_owned(), |d| format!("; lifetime {d} days")),
-                self.ca_host,
-                self.ca_key.display(),
-                self.mode,
-                self.owner,
-                self.backup.as_ref().map(|b| format!(" as {}", b.display())).unwrap_or_default(),
+            title: tr!("re-issue {path} from the existing CA", path = self.path.display()),
+            commands: tr!(
+                "# in memory, by banister:\n#   like {template_host}:{template} ({key}; subject, usages{lifetime} kept)\n#   signed with {ca_host}:{ca_key}\n#   names: {names}\n#   checked against the CA and the key, then written {mode} {owner} by rename, the old file kept{backup}",
+                template_host = self.template_host,
+                template = self.template.display(),
+                key = key,
+                lifetime = self
+                    .lifetime_days
+                    .map_or_else(|| trs!(" and lifetime").to_owned(), |d| tr!("; lifetime {days} days", days = d)),
+                ca_host = self.ca_host,
+                ca_key = self.ca_key.display(),
+                names = names,
+                mode = format_args!("{:04o}", self.mode),
+                owner = self.owner,
+                backup = self.backup.as_ref().map(|b| tr!(" as {path}", path = b.display())).unwrap_or_default(),
             ),
         }
     }
@@ -86,12 +90,12 @@ impl Act for IssueCert {
         let pem = self.read(cx, &self.template_host, &self.template).await?;
         let ca = self.read(cx, &self.ca_host, &self.ca).await?;
         let ca_key = super::run::read_secret(&cx.remote, &self.ca_host, &self.ca_key).await?;
-        let ca_key = PrivateKey::from_pem(ca_key.expose()).map_err(|e| self.pki("CA key", &e.to_string()))?;
-        let template = CertInfo::from_pem(&pem).map_err(|e| self.pki("certificate in use", &e.to_string()))?;
+        let ca_key = PrivateKey::from_pem(ca_key.expose()).map_err(|e| self.pki(trs!("CA key"), &e.to_string()))?;
+        let template = CertInfo::from_pem(&pem).map_err(|e| self.pki(trs!("certificate in use"), &e.to_string()))?;
         let fresh = match self.key {
             ForKey::Kept => None,
             ForKey::Fresh { .. } => {
-                Some(PrivateKey::generate_like(&template).map_err(|e| self.pki("new key", &e.to_string()))?)
+                Some(PrivateKey::generate_like(&template).map_err(|e| self.pki(trs!("new key"), &e.to_string()))?)
             }
         };
         let issued = reissue(&Reissue {
@@ -103,7 +107,7 @@ impl Act for IssueCert {
             lifetime_days: self.lifetime_days,
             now: jiff::Timestamp::now().as_second(),
         })
-        .map_err(|e| self.pki("new certificate", &e.to_string()))?;
+        .map_err(|e| self.pki(trs!("new certificate"), &e.to_string()))?;
         drop(ca_key);
         for note in &issued.notes {
             cx.say(note.clone());

@@ -32,7 +32,7 @@ pub enum ActError {
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// etcd refused or did not answer.
-    #[error("etcd on {host}: {why}")]
+    #[error("{}", tr!("etcd on {host}: {why}", host = host, why = why))]
     Etcd {
         /// Which member.
         host: HostName,
@@ -61,8 +61,11 @@ pub enum ActError {
     /// Something looked at is not as it has to be.
     #[error("{0}")]
     NotProven(String),
+    /// The lock on the cluster is not held (any more).
+    #[error("{0}")]
+    Lock(String),
     /// It is not safe now.
-    #[error("refused: {}", .0.iter().map(|f| f.what.as_str()).collect::<Vec<_>>().join("; "))]
+    #[error("{}", tr!("refused: {what}", what = _0.iter().map(|f| f.what.as_str()).collect::<Vec<_>>().join("; ")))]
     Gate(Vec<Finding>),
 }
 

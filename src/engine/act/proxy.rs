@@ -3,10 +3,11 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::{
     Act, ActCx, ActError, ActProgress,
@@ -98,9 +99,15 @@ impl ProxyBatch {
         if touched {
             self.tell_container(cx, &worker.host).await;
             match self.put_back(cx, worker).await {
-                Ok(true) => cx.say(format!("{}: its old configuration is back", worker.host)),
+                Ok(true) => cx.say(tr!("{host}: its old configuration is back", host = worker.host)),
                 Ok(false) => {}
-                Err(e) => cx.say(format!("{}: putting its old configuration back failed too: {e}", worker.host)),
+                Err(e) => {
+                    cx.say(tr!(
+                        "{host}: putting its old configuration back failed too: {e}",
+                        host = worker.host,
+                        e = e
+                    ));
+                }
             }
         }
         Err(error)
@@ -134,7 +141,7 @@ impl ProxyBatch {
                 Some(behind) => behind,
                 None => match healthz(&cx.remote, client, &worker.host, loopback(&self.cluster)).await {
                     Ok(()) => {
-                        cx.say(format!("{}: serves the new file, the API answers through it", worker.host));
+                        cx.say(tr!("{host}: serves the new file, the API answers through it", host = worker.host));
                         return Ok(());
                     }
                     Err(why) => why,
@@ -161,20 +168,21 @@ impl Act for ProxyBatch {
         let (first, all) = self.count;
         let range = match self.workers.len() {
             1 => first.to_string(),
-            n => format!("{first} to {}", first + n - 1),
+            n => tr!("{first} to {last}", first = first, last = first + n - 1),
         };
         // They differ in nothing that is shown but the checksum of a file.
         let commands = self.workers.first().map(|w| {
             let scripts = self.ops(w).iter().map(|op| shell::render(op).script).collect::<Vec<_>>().join("\n\n");
-            format!(
-                "# on each, side by side; shown for {}\n{scripts}\n\n# then what the container sees, and https://{}/healthz dialled on the worker, verified with the cluster's CA;\n# if any of it fails, that worker's old file is put back and its proxy restarted",
-                w.host,
-                loopback(&self.cluster)
-            )
+            tr!("# on each, side by side; shown for {host}\n{scripts}\n\n# then what the container sees, and https://{cluster}/healthz dialled on the worker, verified with the cluster's CA;\n# if any of it fails, that worker's old file is put back and its proxy restarted", host = w.host, scripts = scripts, cluster = loopback(&self.cluster))
         });
         Shown {
             host: (self.workers.len() == 1).then(|| self.workers[0].host.clone()),
-            title: format!("worker {range} of {all}: test, replace, restart, prove ({names})"),
+            title: tr!(
+                "worker {range} of {all}: test, replace, restart, prove ({names})",
+                range = range,
+                all = all,
+                names = names
+            ),
             commands: commands.unwrap_or_default(),
         }
     }
@@ -184,7 +192,7 @@ impl Act for ProxyBatch {
         let all = self.workers.iter().map(|w| self.one(cx, &client, w));
         let results = futures::future::join_all(all).await;
         let done = self.count.0 - 1 + results.iter().filter(|r| r.is_ok()).count();
-        cx.say(format!("{done} of {} workers done", self.count.1));
+        cx.say(tr!("{done} of {of} workers done", done = done, of = self.count.1));
         let (mut failed, mut first) = (Vec::new(), None);
         for (worker, result) in self.workers.iter().zip(results) {
             if let Err(e) = result {
@@ -195,7 +203,9 @@ impl Act for ProxyBatch {
         match (first, failed.len()) {
             (None, _) => Ok(()),
             (Some(e), 1) => Err(e),
-            (Some(e), _) => Err(ActError::NotProven(format!("{} failed; the first: {e}", failed.join(", ")))),
+            (Some(e), _) => {
+                Err(ActError::NotProven(tr!("{failed} failed; the first: {e}", failed = failed.join(", "), e = e)))
+            }
         }
     }
 }
@@ -228,10 +238,16 @@ pub async fn behind(
 ) -> Result<Option<String>, ActError> {
     let seen = look(remote, host, file, container).await?;
     Ok(match (seen.state.as_str(), &seen.inside, &seen.sha256) {
-        ("running", None, _) => Some(format!("container {container} does not have {} mounted", file.display())),
+        ("running", None, _) => Some(tr!(
+            "container {container} does not have {file} mounted",
+            container = container,
+            file = file.display()
+        )),
         ("running", Some(_), Some(inside)) if inside == sha256 => None,
-        ("running", Some(inside), _) => Some(format!("container {container} still sees another {inside}")),
-        (state, ..) => Some(format!("container {container} is {state}")),
+        ("running", Some(inside), _) => {
+            Some(tr!("container {container} still sees another {inside}", container = container, inside = inside))
+        }
+        (state, ..) => Some(tr!("container {container} is {state}", container = container, state = state)),
     })
 }
 

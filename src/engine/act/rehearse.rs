@@ -6,10 +6,11 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use super::{Act, ActCx, ActError, etcd::waiting, handshake};
 use crate::{
@@ -56,7 +57,7 @@ impl Rehearse {
         let began = Instant::now();
         let own = handshake::client(&self.cluster, &cx.remote, &self.joiner, EtcdPair::Peer).await?;
         while let Err(why) = handshake::ask(&cx.remote, &own, &self.joiner, &self.joiner, etcd.peer_port).await {
-            let what = format!("the lone etcd on {} does not answer itself: {why}", self.joiner.name);
+            let what = tr!("the lone etcd on {name} does not answer itself: {why}", name = self.joiner.name, why = why);
             waiting(cx, &what, began, LISTENS)?;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -72,10 +73,12 @@ impl Rehearse {
             for (from, to, port, with) in ways {
                 let way = format!("{} → {}:{port}", from.name, to.name);
                 match handshake::ask(&cx.remote, with, from, to, port).await {
-                    Ok(()) => good.push(format!("{way} good")),
+                    Ok(()) => good.push(tr!("{way} good", way = way)),
                     Err(why) => bad.push(format!("{way}: {why}")),
                 }
-                cx.say(bad.last().filter(|b| b.starts_with(&way)).cloned().unwrap_or_else(|| format!("{way} good")));
+                cx.say(
+                    bad.last().filter(|b| b.starts_with(&way)).cloned().unwrap_or_else(|| tr!("{way} good", way = way)),
+                );
             }
         }
         if bad.is_empty() { Ok(good) } else { Err(ActError::NotProven(bad.join("; "))) }
@@ -92,13 +95,27 @@ impl Act for Rehearse {
             let (peer, client) = (self.cluster.etcd.peer_port, self.cluster.etcd.client_port);
             let _ = write!(
                 ways,
-                "\n# GET https://{}:{peer}/version from {}, with its peer pair\n# GET https://{}:{peer}/version from {}, with its peer pair\n# GET https://{}:{client}/version from {}, with its client pair",
-                j.address, m.name, m.address, j.name, j.address, m.name
+                "{}",
+                tr!(
+                    "\n# GET https://{address}:{peer}/version from {name}, with its peer pair\n# GET https://{from_host}:{peer}/version from {member}, with its peer pair\n# GET https://{from_client}:{client}/version from {member_client}, with its client pair",
+                    address = j.address,
+                    peer = peer,
+                    name = m.name,
+                    from_host = m.address,
+                    member = j.name,
+                    from_client = j.address,
+                    client = client,
+                    member_client = m.name
+                )
             );
         }
         Shown {
             host: Some(self.joiner.name.clone()),
-            title: format!("rehearse the handshakes between {} and {} members", self.joiner.name, self.members.len()),
+            title: tr!(
+                "rehearse the handshakes between {name} and {members} members",
+                name = self.joiner.name,
+                members = self.members.len()
+            ),
             commands: format!("{}{ways}", shell::render(&self.op()).script),
         }
     }
@@ -118,10 +135,11 @@ impl Act for Rehearse {
                     last.push(line);
                 }
                 let status = ended?.status;
-                Err(ActError::NotProven(format!(
-                    "{}: the lone etcd ended with status {status}: {}",
-                    self.joiner.name,
-                    last.last().map_or("no word of why; look at its binary and certificates", String::as_str)
+                Err(ActError::NotProven(tr!(
+                    "{name}: the lone etcd ended with status {status}: {why}",
+                    name = self.joiner.name,
+                    status = status,
+                    why = last.last().map_or(trs!("no word of why; look at its binary and certificates"), String::as_str)
                 )))
             }
         };
@@ -143,7 +161,12 @@ impl Rehearse {
             if facts.is_ok_and(|f| f.listeners.is_empty()) {
                 return Ok(());
             }
-            waiting(cx, &format!("the lone etcd on {} still holds its ports", self.joiner.name), began, LISTENS)?;
+            waiting(
+                cx,
+                &tr!("the lone etcd on {name} still holds its ports", name = self.joiner.name),
+                began,
+                LISTENS,
+            )?;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }

@@ -70,7 +70,11 @@ pub async fn read_secret(remote: &SharedRemote, host: &HostName, path: &Path) ->
     let op = Op::ReadSecret { path: path.to_owned() };
     let out = remote.run(host, &op, Io::default()).await?;
     if out.status == shell::NOT_THERE {
-        return Err(ActError::NotProven(format!("{host}: {} is not there; put it back from a backup", path.display())));
+        return Err(ActError::NotProven(tr!(
+            "{host}: {path} is not there; put it back from a backup",
+            host = host,
+            path = path.display()
+        )));
     }
     Ok(SecretBytes::new(out.checked(host, &op)?.stdout.to_vec()))
 }
@@ -121,20 +125,20 @@ impl Act for CopyFile {
         let (read, write) = self.ops();
         Shown {
             host: Some(self.to.clone()),
-            title: format!(
-                "copy {} from {} to {} ({:04o} {})",
-                self.from_path.display(),
-                self.from,
-                self.to_path.display(),
-                self.mode,
-                self.owner
+            title: tr!(
+                "copy {from_path} from {source} to {to_path} ({mode} {owner})",
+                from_path = self.from_path.display(),
+                source = self.from,
+                to_path = self.to_path.display(),
+                mode = format_args!("{:04o}", self.mode),
+                owner = self.owner
             ),
-            commands: format!(
-                "# on {}:\n{}\n# into, on {}:\n{}",
-                self.from,
-                shell::render(&read).script,
-                self.to,
-                shell::render(&write).script
+            commands: tr!(
+                "# on {source}:\n{script}\n# into, on {to}:\n{into}",
+                source = self.from,
+                script = shell::render(&read).script,
+                to = self.to,
+                into = shell::render(&write).script
             ),
         }
     }
@@ -171,7 +175,7 @@ impl Act for CopyFiles {
         let shown: Vec<_> = self.files.iter().map(Act::shown).collect();
         Shown {
             host: shown.first().and_then(|s| s.host.clone()),
-            title: format!("copy {}", self.title),
+            title: tr!("copy {title}", title = self.title),
             commands: shown.into_iter().map(|s| s.commands).collect::<Vec<_>>().join("\n"),
         }
     }
@@ -188,7 +192,12 @@ impl Act for CopyFiles {
                 let copied = file.act(&own).await;
                 if copied.is_ok() {
                     let so_far = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-                    cx.say(format!("{so_far} of {all}: {}", file.to_path.display()));
+                    cx.say(tr!(
+                        "{so_far} of {all}: {to_path}",
+                        so_far = so_far,
+                        all = all,
+                        to_path = file.to_path.display()
+                    ));
                 }
                 copied
             }
@@ -217,7 +226,7 @@ impl Act for SendFile {
     fn shown(&self) -> Shown {
         Shown {
             host: Some(self.to.clone()),
-            title: format!("{} from {}", self.op.summary(), self.source),
+            title: tr!("{summary} from {source}", summary = self.op.summary(), source = self.source),
             commands: shell::render(&self.op).script,
         }
     }
@@ -252,8 +261,13 @@ impl Act for FetchFile {
         let read = Op::ReadFile { path: self.path.clone() };
         Shown {
             host: None,
-            title: format!("fetch {} from {} to {} (0600)", self.path.display(), self.from, self.local.display()),
-            commands: format!("# on {}:\n{}", self.from, shell::render(&read).script),
+            title: tr!(
+                "fetch {path} from {source} to {local} (0600)",
+                path = self.path.display(),
+                source = self.from,
+                local = self.local.display()
+            ),
+            commands: tr!("# on {source}:\n{script}", source = self.from, script = shell::render(&read).script),
         }
     }
 
@@ -263,7 +277,11 @@ impl Act for FetchFile {
         let states = crate::survey::parse::file_states(&seen.text());
         let state = states.map_err(|e| ActError::NotProven(format!("{}: {e}", self.from)))?.into_iter().next();
         let Some((size, sha)) = state.and_then(|s| Some((s.size, s.sha256?))) else {
-            return Err(ActError::NotProven(format!("{}: {} is not a file", self.from, self.path.display())));
+            return Err(ActError::NotProven(tr!(
+                "{source}: {path} is not a file",
+                source = self.from,
+                path = self.path.display()
+            )));
         };
         let got = self.receive(cx, size).await;
         let partial = partial(&self.local);
@@ -271,10 +289,10 @@ impl Act for FetchFile {
             Ok(got) if got == sha => tokio::fs::rename(&partial, &self.local).await.map_err(|e| local(&self.local, &e)),
             Ok(_) => {
                 let _ = tokio::fs::remove_file(&partial).await;
-                Err(ActError::NotProven(format!(
-                    "{} did not arrive whole from {}: its sha256 differs; run again",
-                    self.path.display(),
-                    self.from
+                Err(ActError::NotProven(tr!(
+                    "{path} did not arrive whole from {source}: its sha256 differs; run again",
+                    path = self.path.display(),
+                    source = self.from
                 )))
             }
             Err(e) => {
@@ -333,7 +351,7 @@ fn partial(path: &Path) -> PathBuf {
 fn local(path: &Path, error: &std::io::Error) -> ActError {
     ActError::Local {
         path: path.to_owned(),
-        why: format!("{error}; make room or choose another place, then run again"),
+        why: tr!("{error}; make room or choose another place, then run again", error = error),
     }
 }
 

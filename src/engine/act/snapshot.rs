@@ -51,7 +51,11 @@ impl ProveSnapshot {
         let text = out.text();
         // etcdctl 3.3 may print warnings around it.
         text.lines().find_map(|line| serde_json::from_str(line.trim()).ok()).ok_or_else(|| {
-            ActError::NotProven(format!("{}: {} gave no status; take the snapshot again", self.host, op.summary()))
+            ActError::NotProven(tr!(
+                "{host}: {summary} gave no status; take the snapshot again",
+                host = self.host,
+                summary = op.summary()
+            ))
         })
     }
 }
@@ -61,7 +65,7 @@ impl Act for ProveSnapshot {
     fn shown(&self) -> Shown {
         Shown {
             host: Some(self.host.clone()),
-            title: format!("prove {}: status, and a restore into a scratch directory", self.path.display()),
+            title: tr!("prove {path}: status, and a restore into a scratch directory", path = self.path.display()),
             commands: self.ops().map(|op| shell::render(&op).script).join("\n\n"),
         }
     }
@@ -69,18 +73,35 @@ impl Act for ProveSnapshot {
     async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
         let [status, trial] = self.ops();
         let taken = self.status(cx, &status).await?;
-        cx.say(format!(
-            "snapshot: hash {:08x}, revision {}, {} keys, {} bytes",
-            taken.hash, taken.revision, taken.total_key, taken.total_size
+        cx.say(tr!(
+            "snapshot: hash {hash}, revision {revision}, {keys} keys, {size} bytes",
+            hash = format_args!("{:08x}", taken.hash),
+            revision = taken.revision,
+            keys = taken.total_key,
+            size = taken.total_size
         ));
         let restored = self.status(cx, &trial).await?;
-        cx.say(format!("restored: revision {}, {} keys", restored.revision, restored.total_key));
-        let fail = |why: String| Err(ActError::NotProven(format!("{}: the snapshot {why}; take it again", self.host)));
+        cx.say(tr!(
+            "restored: revision {revision}, {keys} keys",
+            revision = restored.revision,
+            keys = restored.total_key
+        ));
+        let fail = |why: String| {
+            Err(ActError::NotProven(tr!("{host}: the snapshot {why}; take it again", host = self.host, why = why)))
+        };
         if taken.revision < self.at_least {
-            return fail(format!("is at revision {}, older than {} of before it", taken.revision, self.at_least));
+            return fail(tr!(
+                "is at revision {revision}, older than {at_least} of before it",
+                revision = taken.revision,
+                at_least = self.at_least
+            ));
         }
         if restored.revision != taken.revision {
-            return fail(format!("restores to revision {}, not {}", restored.revision, taken.revision));
+            return fail(tr!(
+                "restores to revision {revision}, not {wanted}",
+                revision = restored.revision,
+                wanted = taken.revision
+            ));
         }
         Ok(())
     }

@@ -66,17 +66,22 @@ impl CopyTree {
 impl Act for CopyTree {
     fn shown(&self) -> Shown {
         let [pack, unpack, list, list_staged, place] = self.ops();
-        let on = |host: &HostName, op: &Op| format!("on {host}:\n{}", shell::render(op).script);
+        let on = |host: &HostName, op: &Op| tr!("on {host}:\n{script}", host = host, script = shell::render(op).script);
         Shown {
             host: Some(self.to.clone()),
-            title: format!("copy {} from {} ({} entries)", self.root.display(), self.from, self.entries),
-            commands: format!(
-                "# {}\n# into, {}\n# both listings have to be the same: {}\n# and {}\n# then {}",
-                on(&self.from, &pack),
-                on(&self.to, &unpack),
-                on(&self.from, &list),
-                on(&self.to, &list_staged),
-                on(&self.to, &place)
+            title: tr!(
+                "copy {root} from {source} ({entries} entries)",
+                root = self.root.display(),
+                source = self.from,
+                entries = self.entries
+            ),
+            commands: tr!(
+                "# {pack}\n# into, {unpack}\n# both listings have to be the same: {list}\n# and {list_staged}\n# then {place}",
+                pack = on(&self.from, &pack),
+                unpack = on(&self.to, &unpack),
+                list = on(&self.from, &list),
+                list_staged = on(&self.to, &list_staged),
+                place = on(&self.to, &place)
             ),
         }
     }
@@ -88,28 +93,29 @@ impl Act for CopyTree {
         let differing = differences(&theirs, &mine);
         if !differing.is_empty() {
             let named: Vec<_> = differing.iter().take(NAMED).map(|p| self.root.join(p).display().to_string()).collect();
-            return Err(ActError::NotProven(format!(
-                "{}: the copy of {} is not what {} has, {} of {} entries differ, such as {}; it was not moved into place. \
-                 Files that changed meanwhile are right the next time: run again. An owner that {} does not know has to be made there first",
-                self.to,
-                self.root.display(),
-                self.from,
-                differing.len(),
-                theirs.len(),
-                named.join(", "),
-                self.to
+            return Err(ActError::NotProven(tr!(
+                "{to}: the copy of {root} is not what {source} has, {differ} of {of} entries differ, such as {named}; it was not moved into place. \
+                 Files that changed meanwhile are right the next time: run again. An owner that {target} does not know has to be made there first",
+                to = self.to,
+                root = self.root.display(),
+                source = self.from,
+                differ = differing.len(),
+                of = theirs.len(),
+                named = named.join(", "),
+                target = self.to
             )));
         }
         run_ok(&*cx.remote, &self.to, &place).await?;
-        cx.say(format!("{} entries, every checksum as on {}", theirs.len(), self.from));
+        cx.say(tr!("{n_entries} entries, every checksum as on {source}", n_entries = theirs.len(), source = self.from));
         Ok(())
     }
 }
 
 async fn listing(cx: &ActCx, host: &HostName, op: &Op) -> Result<Listing, ActError> {
     let out = run_ok(&*cx.remote, host, op).await?;
-    parse_listing(&out.text())
-        .ok_or_else(|| ActError::NotProven(format!("{host}: {} made no sense; run again", op.summary())))
+    parse_listing(&out.text()).ok_or_else(|| {
+        ActError::NotProven(tr!("{host}: {summary} made no sense; run again", host = host, summary = op.summary()))
+    })
 }
 
 /// Paths that are not the same on both sides. Times count for files alone: a directory's changes with what is made in it.

@@ -81,16 +81,16 @@ impl UndoAct {
         if let Self::MemberRemove { host, name, peer_url } = self {
             return Shown {
                 host: None,
-                title: format!("etcd: remove member {name} ({peer_url}), if it is one"),
+                title: tr!("etcd: remove member {name} ({peer_url}), if it is one", name = name, peer_url = peer_url),
                 commands: format!("etcdctl member remove ID-OF-{name}   # asked of {host}, through the API"),
             };
         }
         let mut ops = self.ops();
         let then = match self {
-            Self::RestoreManifest { .. } => ", wait for the apiserver that kubelet makes of it",
+            Self::RestoreManifest { .. } => trs!(", wait for the apiserver that kubelet makes of it"),
             Self::RestoreProxy { container, .. } => {
                 ops.push(Op::Container(ContainerOp::Restart { container: container.clone() }));
-                " if it was changed"
+                trs!(" if it was changed")
             }
             _ => "",
         };
@@ -143,7 +143,7 @@ impl UndoAct {
         for op in self.ops() {
             let out = cx.remote.run(&self.host(), &op, Io::default()).await?;
             if out.status == shell::NOT_THERE {
-                cx.say(format!("{}: {} was never changed", self.host(), path.display()));
+                cx.say(tr!("{host}: {path} was never changed", host = self.host(), path = path.display()));
                 return Ok(false);
             }
             out.checked(&self.host(), &op)?;

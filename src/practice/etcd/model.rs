@@ -43,7 +43,7 @@ pub struct Member {
 pub type Alarm = (u64, i32);
 
 /// A cluster.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Cluster {
     /// Its id.
     pub id: u64,
@@ -148,7 +148,7 @@ fn first_eight(sum: &[u8]) -> u64 {
 }
 
 /// An etcd that runs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Process {
     /// Where.
     pub host: HostName,
@@ -200,7 +200,7 @@ impl Process {
 }
 
 /// Every etcd there is.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Etcd {
     /// Clusters by id.
     pub clusters: BTreeMap<u64, Cluster>,

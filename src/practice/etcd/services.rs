@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     cluster::HostName,
-    practice::world::{Shared, World},
+    practice::{
+        tap::Reply,
+        world::{Shared, World},
+    },
     remote::etcd::Version,
 };
 
@@ -119,6 +122,20 @@ impl At {
         Ok(Here { process, cluster, now: world.clock.now() })
     }
 
+    /// A change of the membership or of who leads, with whoever listens told.
+    async fn change<T>(
+        &self,
+        what: &str,
+        change: impl FnOnce(&mut Cluster, Asked, PbResponseHeader) -> Result<T, Status> + Send,
+    ) -> Result<T, Status> {
+        self.shared.before(&self.host, what).await;
+        let done = self.through_leader(change).await?;
+        match self.shared.after(&self.host, what).await {
+            Reply::Given => Ok(done),
+            Reply::Lost => Err(Status::unavailable("connection closed")),
+        }
+    }
+
     /// Waits for a leader as etcd does, then changes the cluster through it.
     async fn through_leader<T>(
         &self,
@@ -168,7 +185,7 @@ impl PbClusterService for At {
         let request = request.into_inner();
         let epoch = crate::practice::clock::epoch_ms();
         let answer = self
-            .through_leader(|cluster, asked, header| {
+            .change("etcd member add", |cluster, asked, header| {
                 let added = rules::add(cluster, &request.peer_ur_ls, request.is_learner, asked, epoch)?;
                 let members = pbs(cluster);
                 Ok(PbMemberAddResponse { header: Some(header), member: Some(pb(&added)), members })
@@ -180,7 +197,7 @@ impl PbClusterService for At {
     async fn member_remove(&self, request: Request<PbMemberRemoveRequest>) -> Answer<PbMemberRemoveResponse> {
         let id = request.into_inner().id;
         let answer = self
-            .through_leader(|cluster, asked, header| {
+            .change("etcd member remove", |cluster, asked, header| {
                 rules::remove(cluster, id, asked)?;
                 Ok(PbMemberRemoveResponse { header: Some(header), members: pbs(cluster) })
             })
@@ -211,7 +228,7 @@ impl PbClusterService for At {
             process.map_or(0.0, |p| p.progress(cluster, world.clock.now()))
         };
         let answer = self
-            .through_leader(|cluster, asked, header| {
+            .change("etcd member promote", |cluster, asked, header| {
                 rules::promote(cluster, id, progress, asked)?;
                 Ok(PbMemberPromoteResponse { header: Some(header), members: pbs(cluster) })
             })
@@ -319,7 +336,7 @@ impl PbMaintenanceService for At {
 
     async fn move_leader(&self, request: Request<PbMoveLeaderRequest>) -> Answer<PbMoveLeaderResponse> {
         let to = request.into_inner().target_id;
-        let answer = self.through_leader(|cluster, asked, header| {
+        let answer = self.change("etcd move-leader", |cluster, asked, header| {
             rules::move_leader(cluster, to, asked)?;
             Ok(PbMoveLeaderResponse { header: Some(header) })
         });

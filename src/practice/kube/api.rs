@@ -237,7 +237,9 @@ fn route(world: &mut World, id: u64, parts: &[&str], asked: &Asked<'_>, at: &Mom
         ["api", "v1", "nodes"] => list("NodeList", &nodes(world, id)),
         ["api", "v1", "nodes", name] => node(world, id, name, asked, at),
         ["api", "v1", "pods"] | ["api", "v1", "namespaces", "kube-system", "pods"] => {
-            list("PodList", &pods(world, id, &selector(asked.query)))
+            let field = parameter(asked.query, "fieldSelector");
+            let on = field.as_deref().and_then(|f| f.strip_prefix("spec.nodeName="));
+            list("PodList", &pods(world, id, &selector(asked.query), |node, _| on.is_none_or(|on| on == node)))
         }
         ["api", "v1", "namespaces", "kube-system", "pods", name] => pod(world, id, name, asked),
         ["api", "v1", "namespaces", "default", "endpoints", "kubernetes"] => endpoints(world, id),
@@ -378,14 +380,24 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn pods(world: &World, id: u64, selector: &BTreeMap<String, String>) -> Vec<Value> {
-    let agents = world.kube.stores.get(&id).into_iter().flat_map(|s| &s.agents).map(|(node, a)| a.json(node, world));
+/// The pods with these labels, of those that are `wanted` by the name of their node and their own.
+fn pods(
+    world: &World,
+    id: u64,
+    selector: &BTreeMap<String, String>,
+    wanted: impl Fn(&str, &str) -> bool,
+) -> Vec<Value> {
+    let agents = world.kube.stores.get(&id).into_iter().flat_map(|s| &s.agents);
+    let agents = agents.filter(|(node, a)| wanted(node, &a.name)).map(|(node, a)| a.json(node, world));
     let now = world.clock.now();
     let mirrors = world.kube.processes.iter().filter(|p| p.exists() && !p.is_ending()).filter_map(|p| {
         let node = &world.kube.kubelets.get(&p.host)?.node;
+        let name = format!("{}-{node}", p.pod);
+        if !wanted(node, &name) {
+            return None;
+        }
         let ready = if p.port().is_none_or(|port| p.listens(port, now)) { "True" } else { "False" };
         let mut value = p.manifest.clone();
-        let name = format!("{}-{node}", p.pod);
         value["metadata"]["uid"] = uid(&[&name, &p.start.to_string()]).into();
         value["metadata"]["name"] = name.into();
         value["spec"]["nodeName"] = node.clone().into();
@@ -397,7 +409,7 @@ fn pods(world: &World, id: u64, selector: &BTreeMap<String, String>) -> Vec<Valu
 }
 
 fn pod(world: &mut World, id: u64, name: &str, asked: &Asked<'_>) -> Reply {
-    let found = pods(world, id, &BTreeMap::new()).into_iter().find(|p| p["metadata"]["name"] == name);
+    let found = pods(world, id, &BTreeMap::new(), |_, pod| pod == name).pop();
     let Some(found) = found else { return Reply::not_found("pods", name) };
     if asked.method != "DELETE" {
         return Reply::ok(&found);

@@ -26,7 +26,7 @@ pub const TEST: Duration = Duration::from_millis(700);
 const LOG: usize = 100;
 
 /// A container.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Container {
     /// A file of the host that is mounted by itself, and where the container sees it.
     pub mount: (PathBuf, PathBuf),
@@ -45,7 +45,7 @@ pub struct Container {
 }
 
 /// What a container does.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub enum State {
     /// Made and not running.
     #[default]
@@ -64,6 +64,13 @@ pub enum State {
 }
 
 impl Container {
+    /// A copy's connections are its own.
+    pub(super) fn wake(&mut self) {
+        if let State::Running { alive, .. } = &mut self.state {
+            *alive = watch::channel(()).0;
+        }
+    }
+
     /// A worker's proxy that has not been started yet.
     pub fn proxy(conf: &Path, started: i64) -> Self {
         Self {

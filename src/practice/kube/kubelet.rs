@@ -35,7 +35,7 @@ const REPLACES: Duration = Duration::from_secs(2);
 pub const REGISTERS: Duration = Duration::from_secs(2);
 
 /// A kubelet that runs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Kubelet {
     /// Its unit.
     pub unit: String,

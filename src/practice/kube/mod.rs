@@ -28,7 +28,7 @@ use super::{
 use crate::cluster::HostName;
 
 /// Everything there is of Kubernetes.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Kube {
     /// Kubelets that run.
     pub kubelets: BTreeMap<HostName, kubelet::Kubelet>,
@@ -44,6 +44,12 @@ pub struct Kube {
     pub repository: Vec<Arc<packages::Package>>,
     /// Packages that are installed.
     pub installed: BTreeMap<HostName, layout::Installed>,
+}
+
+/// Connections of a copy are its own.
+pub fn wake(kube: &mut Kube) {
+    kube.processes.iter_mut().for_each(process::Process::wake);
+    kube.containers.values_mut().for_each(docker::Container::wake);
 }
 
 /// Brings everything up to now.

@@ -26,7 +26,7 @@ pub const AGENT: &str = "calico-node";
 const NAMESPACE: &str = "kube-system";
 
 /// The API's objects in one etcd.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Store {
     /// The version of the last change.
     pub version: u64,
@@ -41,7 +41,7 @@ pub struct Store {
 }
 
 /// An object.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Object {
     /// As the API has it.
     pub value: Value,

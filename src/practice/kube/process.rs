@@ -62,7 +62,7 @@ pub enum Phase {
 }
 
 /// A static pod's process.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Process {
     /// Where.
     pub host: HostName,
@@ -89,7 +89,7 @@ pub struct Process {
 }
 
 /// What an apiserver has read of its files.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Loaded {
     /// Its port.
     pub port: u16,
@@ -121,7 +121,7 @@ pub struct Loaded {
     trust: RefCell<Vec<Trust>>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Trust {
     served: Bytes,
     ca: Option<Vec<u8>>,
@@ -130,6 +130,11 @@ struct Trust {
 }
 
 impl Process {
+    /// A copy's connections are its own.
+    pub(super) fn wake(&mut self) {
+        self.alive = self.alive.as_ref().map(|_| watch::channel(()).0);
+    }
+
     /// One that is about to be made.
     pub fn new(host: &HostName, pod: &str, manifest: Value, args: Vec<String>, phase: Phase) -> Self {
         Self {
@@ -284,6 +289,8 @@ fn launch(world: &mut World, at: usize, now: Duration) {
             (process.pid, process.start, process.phase) = (pid, ticks, Phase::Running(now));
             (process.listens, process.api) = (Some(now + wait), loaded);
             process.alive = Some(watch::channel(()).0);
+            let program = process.program().to_owned();
+            said(host, &program, 'I', "server.go:189] Version: v1.20.2");
         }
         Err(why) => failed(world, at, now, &why),
     }
@@ -300,7 +307,15 @@ fn failed(world: &mut World, at: usize, now: Duration, why: &str) {
             "E1125 10:00:00.000000       1 pod_workers.go:191] Error syncing pod {pod}_kube-system, skipping: failed to \"StartContainer\" for \"{program}\" with CrashLoopBackOff: \"back-off restarting failed container={program} pod={pod}_kube-system\"; its last line: Error: {why}"
         );
         host.log(&unit, line);
+        said(host, &program, 'F', &format!("server.go:210] Error: {why}"));
     }
+}
+
+/// What a component writes, as klog does; whoever follows containers reads it.
+fn said(host: &mut Host, program: &str, letter: char, words: &str) {
+    let now = jiff::Timestamp::from_millisecond(host.epoch_ms()).unwrap_or_default();
+    let line = format!("{letter}{}       1 {words}", now.strftime("%m%d %H:%M:%S.%6f"));
+    host.log(&format!("container:{program}"), line);
 }
 
 fn ticks(host: &Host) -> u64 {
@@ -332,6 +347,10 @@ fn serve(world: &mut World, at: usize, since: Duration, now: Duration) {
     let process = &mut world.kube.processes[at];
     if let Some(api) = process.api.as_mut().filter(|_| reached) {
         api.up = true;
+        let (host, port) = (process.host.clone(), process.port().unwrap_or_default());
+        if let Some(host) = world.hosts.get_mut(&host) {
+            said(host, "kube-apiserver", 'I', &format!("secure_serving.go:197] Serving securely on [::]:{port}"));
+        }
     } else {
         // Asked again a little later.
         process.listens = Some(now + AGAIN);

@@ -27,6 +27,8 @@ pub fn run(world: &mut World, name: &HostName, op: &ContainerOp) -> Done {
         ContainerOp::Restart { container } => restart(world, name, container),
         ContainerOp::Log { container, lines } => log(world, name, container, *lines),
         ContainerOp::Park { manifest, back } => park(world, name, manifest, *back),
+        // Takes time, and is run elsewhere.
+        ContainerOp::Follow { .. } => Done::not_there(),
     }
 }
 

@@ -3,6 +3,7 @@
 mod container;
 mod files;
 mod firewall;
+pub mod lock;
 mod look;
 mod package;
 mod people;
@@ -104,6 +105,7 @@ pub fn run(world: &mut World, name: &HostName, op: &Op, input: &[u8]) -> Done {
         Op::PortsMissing { ports } => firewall::missing(host, ports),
         Op::OpenPorts { ports } => firewall::set_ports(host, ports, true),
         Op::ClosePorts { ports } => firewall::set_ports(host, ports, false),
+        Op::Lock(op) => lock::run(host, op),
         Op::SnapshotStatus { bin, path } => tools::snapshot_status(world, name, bin, path),
         Op::SnapshotTrial { bin, path, scratch } => {
             if deep_enough(scratch) {

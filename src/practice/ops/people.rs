@@ -22,14 +22,17 @@ pub fn add_user(host: &mut Host, name: &str, home: &Path) -> Done {
     if let Err(e) = host.files.writable() {
         return Done::failed(10, format!("groupadd: cannot lock /etc/group; try again later. ({})\n", e.words()));
     }
-    host.groups.insert(name.to_owned());
     if host.users.contains(name) {
+        host.groups.insert(name.to_owned());
         return Done::default();
     }
     let passwd = host.files.text("/etc/passwd").unwrap_or_default() + &passwd_line(host, name, home);
-    host.users.insert(name.to_owned());
     match host.files.put(Path::new("/etc/passwd"), passwd.into(), 0o644, Owner::root()) {
-        Ok(()) => Done::default(),
+        Ok(()) => {
+            host.groups.insert(name.to_owned());
+            host.users.insert(name.to_owned());
+            Done::default()
+        }
         Err(e) => Done::failed(1, format!("useradd: failure while writing changes to /etc/passwd ({})\n", e.words())),
     }
 }

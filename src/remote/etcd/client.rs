@@ -129,7 +129,7 @@ impl EtcdApi {
         let answer =
             self.ask(&door, what, self.change, |mut c| async move { c.member_add(urls, options).await }).await?;
         let member = answer.member().map(|m| (m.id(), m.is_learner()));
-        member.ok_or_else(|| EtcdError::Unexpected { host: door.via, what, why: "it names no member".into() })
+        member.ok_or_else(|| EtcdError::Unexpected { host: door.via, what, why: trs!("it names no member").into() })
     }
 
     /// Makes a learner a voter. [`EtcdError::NotInSync`] means: not yet, ask again.
@@ -171,13 +171,15 @@ impl EtcdApi {
     pub async fn move_leader(&self, to: u64) -> Result<(), EtcdError> {
         let seen = self.look().await?;
         let leader = seen.leader().filter(|id| *id != 0);
-        let leader = leader.ok_or_else(|| EtcdError::NoLeader { why: "the members agree on no leader".into() })?;
+        let leader =
+            leader.ok_or_else(|| EtcdError::NoLeader { why: trs!("the members agree on no leader").into() })?;
         if leader == to {
             return Ok(());
         }
         let door = seen.members.iter().find(|m| m.id == leader).and_then(|m| self.door_of(m));
-        let door =
-            door.ok_or_else(|| EtcdError::NoLeader { why: format!("the leader {leader:x} is on no known host") })?;
+        let door = door.ok_or_else(|| EtcdError::NoLeader {
+            why: tr!("the leader {leader} is on no known host", leader = format_args!("{leader:x}")),
+        })?;
         self.ask(&door, "move-leader", self.change, |mut c| async move { c.move_leader(to).await }).await.map(|_| ())
     }
 
@@ -256,7 +258,7 @@ impl EtcdApi {
         if let Some(client) = self.clients.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
             return Ok(client.clone());
         }
-        let what = "the connection";
+        let what = trs!("the connection");
         let client = match tokio::time::timeout(self.look, self.connect(door)).await {
             Ok(client) => client?,
             Err(_) => {
@@ -271,7 +273,7 @@ impl EtcdApi {
     }
 
     async fn connect(&self, door: &Door) -> Result<Client, EtcdError> {
-        let (host, what) = (&door.via, "the connection");
+        let (host, what) = (&door.via, trs!("the connection"));
         let way = Way {
             remote: Arc::clone(&self.remote),
             tls: self.access.tls.clone(),

@@ -18,19 +18,19 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EtcdError {
     /// Nobody answered.
-    #[error("no member of etcd answered: {}", tried.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "))]
+    #[error("{}", tr!("no member of etcd answered: {tried}", tried = tried.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")))]
     NobodyAnswered {
         /// What each that was asked came to.
         tried: Vec<EtcdError>,
     },
     /// Our own certificate does not hold, so nobody was asked.
-    #[error("etcd: {0}")]
+    #[error("{}", tr!("etcd: {what}", what = _0))]
     Identity(TlsError),
     /// The host could not be reached, or not the port from it.
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// No TLS connection.
-    #[error("{host}: etcd: {why}")]
+    #[error("{}", tr!("{host}: etcd: {why}", host = host, why = why))]
     Tls {
         /// Which member's host.
         host: HostName,
@@ -38,7 +38,7 @@ pub enum EtcdError {
         why: TlsError,
     },
     /// The connection broke while it was asked.
-    #[error("{host}: the connection to etcd ended during {what} ({why}); look at the members again before going on")]
+    #[error("{}", tr!("{host}: the connection to etcd ended during {what} ({why}); look at the members again before going on", host = host, what = what, why = why))]
     Lost {
         /// Which member's host.
         host: HostName,
@@ -48,7 +48,7 @@ pub enum EtcdError {
         why: String,
     },
     /// No answer in time.
-    #[error("{host}: etcd gave no answer to {what} within {seconds} s; look at the members again before going on")]
+    #[error("{}", tr!("{host}: etcd gave no answer to {what} within {seconds} s; look at the members again before going on", host = host, what = what, seconds = seconds))]
     Timeout {
         /// Which member's host.
         host: HostName,
@@ -58,7 +58,7 @@ pub enum EtcdError {
         seconds: u64,
     },
     /// etcd said no.
-    #[error("{host}: {what} refused: {why}; {remedy}")]
+    #[error("{}", tr!("{host}: {what} refused: {why}; {remedy}", host = host, what = what, why = why, remedy = remedy))]
     Refused {
         /// Which member's host.
         host: HostName,
@@ -72,7 +72,7 @@ pub enum EtcdError {
         unknown: bool,
     },
     /// The learner has not caught up with the leader: try again in a moment.
-    #[error("{host}: the learner {id:x} is not in sync with the leader yet; wait and promote it again")]
+    #[error("{}", tr!("{host}: the learner {id} is not in sync with the leader yet; wait and promote it again", host = host, id = format_args!("{id:x}")))]
     NotInSync {
         /// Which member's host was asked.
         host: HostName,
@@ -80,9 +80,7 @@ pub enum EtcdError {
         id: u64,
     },
     /// A member is too old for learners, or its version is not known.
-    #[error("{member} runs etcd {}, and learners need 3.4.0 or later on every member; {}",
-        .version.map_or_else(|| "of an unknown version".to_owned(), |v| v.to_string()),
-        if .version.is_some() { "add a voter instead" } else { "bring the member up first" })]
+    #[error("{}", tr!("{member} runs etcd {version}, and learners need 3.4.0 or later on every member; {remedy}", member = member, version = version.map_or_else(|| trs!("of an unknown version").to_owned(), |v| v.to_string()), remedy = if version.is_some() { trs!("add a voter instead") } else { trs!("bring the member up first") }))]
     NoLearners {
         /// Its name, or its id where it has none.
         member: String,
@@ -90,39 +88,38 @@ pub enum EtcdError {
         version: Option<Version>,
     },
     /// An old member ignored that a learner was asked for.
-    #[error("member {id:x} was to be a learner and was added as a VOTER; remove it, or start it at once")]
+    #[error("{}", tr!("member {id} was to be a learner and was added as a VOTER; remove it, or start it at once", id = format_args!("{id:x}")))]
     AddedAsVoter {
         /// The member.
         id: u64,
     },
     /// The member has never started; promoting it would count a voter that is not there.
-    #[error("member {id:x} has never started; start it and let it catch up before promoting it")]
+    #[error("{}", tr!("member {id} has never started; start it and let it catch up before promoting it", id = format_args!("{id:x}")))]
     NotStarted {
         /// The member.
         id: u64,
     },
     /// The member list has no such member.
-    #[error("there is no member {id:x} in the list; look at the members again")]
+    #[error("{}", tr!("there is no member {id} in the list; look at the members again", id = format_args!("{id:x}")))]
     NoSuchMember {
         /// The member.
         id: u64,
     },
     /// The leader cannot be told, or runs where nobody can be asked.
     #[error(
-        "{why}, and only the leader can hand over; wait until the members agree on a leader among the hosts of the file"
-    )]
+        "{}", tr!("{why}, and only the leader can hand over; wait until the members agree on a leader among the hosts of the file", why = why))]
     NoLeader {
         /// What is known of it.
         why: String,
     },
     /// The host is not among those with an address.
-    #[error("{host} has no etcd address in the cluster file; add it there")]
+    #[error("{}", tr!("{host} has no etcd address in the cluster file; add it there", host = host))]
     UnknownHost {
         /// Which host.
         host: HostName,
     },
     /// The answer lacks what it must have.
-    #[error("{host}: etcd's answer to {what} makes no sense: {why}; compare etcd versions")]
+    #[error("{}", tr!("{host}: etcd's answer to {what} makes no sense: {why}; compare etcd versions", host = host, what = what, why = why))]
     Unexpected {
         /// Which member's host.
         host: HostName,
@@ -191,29 +188,33 @@ fn is_broken(status: &tonic::Status) -> bool {
 
 /// etcd's words (`api/v3rpc/rpctypes/error.go`), what to do, and whether the change may have happened nevertheless.
 const WORDS: [(&str, &str, bool); 17] = [
-    ("not enough started members", "start every member of the list before another is added", false),
-    ("unhealthy cluster", "every voter must have been connected for 5 s: look for the one that is not", false),
-    ("Peer URLs already exists", "the address is in the member list already: read it again before adding", false),
-    ("member ID already exist", "the member is in the list already: read it again before adding", false),
-    ("too many learner", "promote or remove the learner that is there first", false),
-    ("can only promote a learner", "it is a voter already: read the member list again", false),
-    ("member not found", "read the member list again", false),
-    ("bad leader transferee", "the leader can only go to a started, connected voter", false),
-    ("leader transfer took too long", "the leader may have moved all the same: look at the members", true),
-    ("leader changed", "an election came in between: look at the members, then decide", true),
-    ("not leader", "the leader has moved: look at the members, then ask again", false),
-    ("no leader", "there is no quorum: bring members back first", true),
-    ("request timed out", "it may have happened all the same: look at the members before anything else", true),
-    ("server stopped", "that member is going down: look at the members before anything else", true),
-    ("database space exceeded", "compact, defragment and disarm the alarm first", false),
+    ("not enough started members", mark!("start every member of the list before another is added"), false),
+    ("unhealthy cluster", mark!("every voter must have been connected for 5 s: look for the one that is not"), false),
+    (
+        "Peer URLs already exists",
+        mark!("the address is in the member list already: read it again before adding"),
+        false,
+    ),
+    ("member ID already exist", mark!("the member is in the list already: read it again before adding"), false),
+    ("too many learner", mark!("promote or remove the learner that is there first"), false),
+    ("can only promote a learner", mark!("it is a voter already: read the member list again"), false),
+    ("member not found", mark!("read the member list again"), false),
+    ("bad leader transferee", mark!("the leader can only go to a started, connected voter"), false),
+    ("leader transfer took too long", mark!("the leader may have moved all the same: look at the members"), true),
+    ("leader changed", mark!("an election came in between: look at the members, then decide"), true),
+    ("not leader", mark!("the leader has moved: look at the members, then ask again"), false),
+    ("no leader", mark!("there is no quorum: bring members back first"), true),
+    ("request timed out", mark!("it may have happened all the same: look at the members before anything else"), true),
+    ("server stopped", mark!("that member is going down: look at the members before anything else"), true),
+    ("database space exceeded", mark!("compact, defragment and disarm the alarm first"), false),
     (
         "permission denied",
-        "etcd has authentication switched on: use a client certificate whose user may do this",
+        mark!("etcd has authentication switched on: use a client certificate whose user may do this"),
         false,
     ),
     (
         "user name is empty",
-        "etcd has authentication switched on: use a client certificate whose user may do this",
+        mark!("etcd has authentication switched on: use a client certificate whose user may do this"),
         false,
     ),
 ];
@@ -222,9 +223,9 @@ fn refused(host: &HostName, what: &'static str, status: &tonic::Status) -> EtcdE
     let why = clean::line(status.message());
     let known = WORDS.iter().find(|(words, _, _)| why.contains(words));
     let (remedy, unknown) = match known {
-        Some((_, remedy, unknown)) => (*remedy, *unknown),
-        None if status.code() == Code::Unimplemented => ("this version of etcd does not know the request", false),
-        None => ("look at that member's log", true),
+        Some((_, remedy, unknown)) => (crate::lang::words(remedy), *unknown),
+        None if status.code() == Code::Unimplemented => (trs!("this version of etcd does not know the request"), false),
+        None => (trs!("look at that member's log"), true),
     };
     EtcdError::Refused { host: host.clone(), what, why, remedy, unknown }
 }

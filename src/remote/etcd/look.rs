@@ -82,7 +82,7 @@ impl EtcdApi {
         let host = peer_urls.iter().filter_map(|u| address_of(u)).find_map(|(ip, _)| self.access.host_at(ip)).cloned();
         let name = clean::line(member.name());
         let status = if name.is_empty() {
-            Err("has never started".to_owned())
+            Err(trs!("has never started").to_owned())
         } else {
             match self.door_to(host.as_ref(), &client_urls, asked) {
                 Ok(door) => self.status(&door, no_quorum).await.map_err(|e| e.to_string()),
@@ -99,7 +99,7 @@ impl EtcdApi {
         }
         let known = client_urls.iter().find_map(|url| address_of(url)).filter(|(ip, _)| !ip.is_loopback());
         let (address, port) =
-            known.ok_or("it is on no host of the cluster file and its client URLs name no address")?;
+            known.ok_or(trs!("it is on no host of the cluster file and its client URLs name no address"))?;
         Ok(Door { via: asked.via.clone(), target: Target { address, port } })
     }
 
@@ -107,7 +107,7 @@ impl EtcdApi {
         let asked = Instant::now();
         let status = self.ask(door, "status", self.patience(), |mut c| async move { c.status().await }).await?;
         let errors = status.errors().iter().map(|e| clean::line(e.trim()));
-        let errors = errors.chain(no_quorum.map(|why| format!("no quorum: {why}"))).collect();
+        let errors = errors.chain(no_quorum.map(|why| tr!("no quorum: {why}", why = why))).collect();
         Ok(MemberStatus {
             version: clean::line(status.version()),
             leader: status.leader(),
@@ -151,7 +151,7 @@ fn kind_of(kind: etcd_client::AlarmType) -> String {
 }
 
 /// `memberID:10501334649042878790 alarm:NOSPACE`, protobuf's text form.
-fn alarm_in(error: &str) -> Option<Alarm> {
+pub(super) fn alarm_in(error: &str) -> Option<Alarm> {
     let field = |name: &str| error.split_whitespace().find_map(|word| word.strip_prefix(name));
     Some(Alarm { member: field("memberID:")?.parse().ok()?, kind: field("alarm:")?.to_owned() })
 }

@@ -46,6 +46,14 @@ impl Member {
     }
 }
 
+impl Member {
+    /// Whether it counts for quorum: it answered and sees a leader, and complains of nothing but alarms. Every member tells
+    /// every alarm of the cluster as an error of its own, and none of them has stopped voting.
+    pub fn in_quorum(&self) -> bool {
+        self.status.as_ref().is_ok_and(|s| s.leader != 0 && s.errors.iter().all(|e| look::alarm_in(e).is_some()))
+    }
+}
+
 /// A member's own answer to Status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberStatus {
@@ -99,15 +107,15 @@ impl Membership {
         let voting = || self.members.iter().filter(|m| !m.learner);
         Voters {
             total: voting().count(),
-            healthy: voting().filter(|m| m.healthy()).count(),
+            healthy: voting().filter(|m| m.in_quorum()).count(),
             learners: self.members.iter().filter(|m| m.learner).count(),
         }
     }
 
-    /// The leader's id, where the healthy members agree on one.
+    /// The leader's id, where the members that vote agree on one.
     pub fn leader(&self) -> Option<u64> {
         let mut ids =
-            self.members.iter().filter(|m| m.healthy()).filter_map(|m| m.status.as_ref().ok()).map(|s| s.leader);
+            self.members.iter().filter(|m| m.in_quorum()).filter_map(|m| m.status.as_ref().ok()).map(|s| s.leader);
         let first = ids.next()?;
         ids.all(|id| id == first).then_some(first)
     }

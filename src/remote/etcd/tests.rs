@@ -156,6 +156,8 @@ async fn alarms_show_on_old_and_new_versions() {
         fake.state().alarms = vec![PbAlarmMember { member_id: 2, alarm: 1 }];
         let seen = api(&fake).look().await.unwrap();
         assert_eq!(seen.alarms, [Alarm { member: 2, kind: "NOSPACE".into() }], "{version}");
+        // Every member tells it, and all of them vote all the same.
+        assert_eq!((seen.voters().healthy, seen.leader().is_some()), (3, true), "{version}");
     }
 }
 

@@ -92,21 +92,22 @@ impl Kubeconfig {
         let told = |why: &str| config(host, path, why);
         let file: File = serde_yaml::from_slice(text.expose()).map_err(|e| {
             // serde's own words may quote a key: only the place is told.
-            let line = e.location().map(|l| format!(", line {}", l.line())).unwrap_or_default();
-            told(&format!("not a kubeconfig{line}; compare it with another master's"))
+            let line = e.location().map(|l| tr!(", line {line}", line = l.line())).unwrap_or_default();
+            told(&tr!("not a kubeconfig{line}; compare it with another master's", line = line))
         })?;
         let context = file.contexts.iter().find(|c| c.name == file.current).or_else(|| single(&file.contexts));
         let (cluster, user) = match context {
             Some(c) => (named(&file.clusters, &c.value.cluster), named(&file.users, &c.value.user)),
             None => (single(&file.clusters).map(|c| &c.value), single(&file.users).map(|u| &u.value)),
         };
-        let cluster = cluster.ok_or_else(|| told("its current context names no cluster of the file; mend it"))?;
-        let user = user.ok_or_else(|| told("its current context names no user of the file; mend it"))?;
+        let cluster = cluster.ok_or_else(|| told(trs!("its current context names no cluster of the file; mend it")))?;
+        let user = user.ok_or_else(|| told(trs!("its current context names no user of the file; mend it")))?;
         let here = |inline: Option<&String>, file: Option<&PathBuf>| -> Result<Option<From>, KubeError> {
             match (inline.filter(|t| !t.is_empty()), file) {
                 (Some(text), _) => {
                     let plain = STANDARD.decode(text.split_whitespace().collect::<String>());
-                    let plain = plain.map_err(|_| told("an embedded certificate or key is not base64; mend it"))?;
+                    let plain =
+                        plain.map_err(|_| told(trs!("an embedded certificate or key is not base64; mend it")))?;
                     Ok(Some(From::Here(SecretBytes::new(plain))))
                 }
                 (None, Some(file)) => Ok(Some(From::File(beside(path, file)))),
@@ -134,7 +135,9 @@ impl Kubeconfig {
     pub async fn credential(&self, remote: &SharedRemote) -> Result<(TlsClient, Option<SecretBytes>), KubeError> {
         let told = |why: String| config(&self.host, &self.path, &why);
         let ca = self.ca.as_ref().ok_or_else(|| {
-            told("it names no certificate-authority, and nothing is asked unverified; add the cluster's CA".into())
+            told(
+                trs!("it names no certificate-authority, and nothing is asked unverified; add the cluster's CA").into(),
+            )
         })?;
         let ca = self.load(remote, ca).await?;
         let mut tls = TlsClient::new(Roots::from_pem(ca.expose()).map_err(|e| told(e.to_string()))?);
@@ -150,7 +153,9 @@ impl Kubeconfig {
             }
             _ if token.is_some() => {}
             _ => {
-                let why = "it holds neither a client certificate with its key nor a token (exec plugins are not run); give the path of one that does as layout.kubernetes.admin_conf";
+                let why = trs!(
+                    "it holds neither a client certificate with its key nor a token (exec plugins are not run); give the path of one that does as layout.kubernetes.admin_conf"
+                );
                 return Err(told(why.into()));
             }
         }
@@ -186,7 +191,7 @@ async fn secret(remote: &SharedRemote, host: &HostName, path: &Path) -> Result<S
     let op = Op::ReadSecret { path: path.to_owned() };
     let out = remote.run(host, &op, Io::default()).await?;
     if out.status == shell::NOT_THERE {
-        return Err(config(host, path, "is not there; put it back from a backup or another master"));
+        return Err(config(host, path, trs!("is not there; put it back from a backup or another master")));
     }
     Ok(SecretBytes::new(out.checked(host, &op)?.stdout.to_vec()))
 }

@@ -12,7 +12,7 @@ pub enum KubeError {
     #[error(transparent)]
     Remote(#[from] RemoteError),
     /// No TLS, or no answer over it.
-    #[error("the API on {at}: {what}: {error}")]
+    #[error("{}", tr!("the API on {at}: {what}: {error}", at = at, what = what, error = error))]
     Tls {
         /// Which apiserver.
         at: String,
@@ -24,7 +24,7 @@ pub enum KubeError {
         unknown: bool,
     },
     /// The apiserver said no.
-    #[error("the API on {at} answers {what} with {status}: {message}; {remedy}")]
+    #[error("{}", tr!("the API on {at} answers {what} with {status}: {message}; {remedy}", at = at, what = what, status = status, message = message, remedy = remedy))]
     Refused {
         /// Which apiserver.
         at: String,
@@ -38,7 +38,7 @@ pub enum KubeError {
         remedy: &'static str,
     },
     /// An answer that makes no sense.
-    #[error("the API on {at}: the answer to {what} makes no sense ({why}); ask the same with kubectl and compare")]
+    #[error("{}", tr!("the API on {at}: the answer to {what} makes no sense ({why}); ask the same with kubectl and compare", at = at, what = what, why = why))]
     Answer {
         /// Which apiserver.
         at: String,
@@ -75,7 +75,7 @@ impl KubeError {
         };
         let cleaned = clean::tail(&clean::text(&said), 6);
         let message = match cleaned.chars().take(LONGEST).collect::<String>() {
-            m if m.is_empty() => "no words".into(),
+            m if m.is_empty() => trs!("no words").into(),
             m => m,
         };
         Self::Refused { at: door.to_string(), what: clean::line(what), status, message, remedy: remedy(status) }
@@ -103,11 +103,11 @@ impl KubeError {
 
 fn remedy(status: u16) -> &'static str {
     match status {
-        401 => "the credential is not taken there: compare the CA and the service-account keys of the masters",
-        403 => "use the kubeconfig of a cluster administrator",
-        404 => "check the name in the cluster file",
-        409 => "somebody else changed it meanwhile: run again",
-        400 | 415 | 422 => "compare the object with the originals' by kubectl",
-        _ => "look at the apiserver's log and at etcd, then run again",
+        401 => trs!("the credential is not taken there: compare the CA and the service-account keys of the masters"),
+        403 => trs!("use the kubeconfig of a cluster administrator"),
+        404 => trs!("check the name in the cluster file"),
+        409 => trs!("somebody else changed it meanwhile: run again"),
+        400 | 415 | 422 => trs!("compare the object with the originals' by kubectl"),
+        _ => trs!("look at the apiserver's log and at etcd, then run again"),
     }
 }

@@ -70,7 +70,7 @@ impl Door {
 impl fmt::Display for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.target.address.is_loopback() {
-            return write!(f, "{}'s proxy", self.via);
+            return write!(f, "{}", tr!("{via}'s proxy", via = self.via));
         }
         write!(f, "{}", self.via)
     }
@@ -169,7 +169,7 @@ impl KubeApi {
         serde_json::from_slice(bytes.expose()).map_err(|e| KubeError::Answer {
             at: self.door.to_string(),
             what: path.to_owned(),
-            why: format!("line {}, column {}", e.line(), e.column()),
+            why: tr!("line {line}, column {column}", line = e.line(), column = e.column()),
         })
     }
 
@@ -231,7 +231,12 @@ impl KubeApi {
         let (status, bytes) = self.with_token(token).send(Method::GET, path, None).await?;
         match status {
             200..300 | 403 => Ok(()),
-            status => Err(KubeError::refused(&self.door, &format!("GET {path} with a token"), status, bytes.expose())),
+            status => Err(KubeError::refused(
+                &self.door,
+                &tr!("GET {path} with a token", path = path),
+                status,
+                bytes.expose(),
+            )),
         }
     }
 }

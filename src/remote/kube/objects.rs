@@ -108,8 +108,8 @@ impl Node {
             unschedulable: spec["unschedulable"].as_bool().unwrap_or(false),
             ready: match ready {
                 Some(c) if c["status"] == "True" => Ok(()),
-                Some(c) => Err(clean::line(c["message"].as_str().unwrap_or("not Ready"))),
-                None => Err("kubelet has not told its state yet".into()),
+                Some(c) => Err(clean::line(c["message"].as_str().unwrap_or(trs!("not Ready")))),
+                None => Err(trs!("kubelet has not told its state yet").into()),
             },
             addresses: list(&status["addresses"])
                 .filter(|a| a["type"] == "InternalIP")
@@ -165,7 +165,7 @@ impl KubeApi {
         self.read::<SecretJson>(path, &raw)?.decoded().map(Some).ok_or_else(|| KubeError::Answer {
             at: self.door.to_string(),
             what: path.to_owned(),
-            why: "a value is not base64".into(),
+            why: trs!("a value is not base64").into(),
         })
     }
 
@@ -186,6 +186,14 @@ impl KubeApi {
     /// The pods with these labels.
     pub async fn pods(&self, namespace: &str, selector: &str) -> Result<Vec<Pod>, KubeError> {
         let path = format!("/api/v1/namespaces/{}/pods?labelSelector={}", encoded(namespace), encoded(selector));
+        Ok(list(&self.get(&path).await?["items"]).filter_map(Pod::read).collect())
+    }
+
+    /// Those of them on a node: of a thousand pods a few.
+    pub async fn pods_on(&self, namespace: &str, selector: &str, node: &str) -> Result<Vec<Pod>, KubeError> {
+        let (namespace, selector) = (encoded(namespace), encoded(selector));
+        let on = encoded(&format!("spec.nodeName={node}"));
+        let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}&fieldSelector={on}");
         Ok(list(&self.get(&path).await?["items"]).filter_map(Pod::read).collect())
     }
 

@@ -120,7 +120,7 @@ impl<'a> Login<'a> {
         let none = self.handle.authenticate_none(self.to.user.clone());
         let none = timeout(STEP, none).await;
         if self.judge(none)?.is_some() {
-            return Ok("nothing (the host asks for no proof)".into());
+            return Ok(trs!("nothing (the host asks for no proof)").into());
         }
         let candidates = self.candidates().await;
         let mut factors = Vec::new();
@@ -131,7 +131,7 @@ impl<'a> Login<'a> {
                     return Ok(factors.join(" and "));
                 }
                 Factor::Partial(how) => {
-                    self.tried.push(format!("{how}: accepted, the host wants one more"));
+                    self.tried.push(tr!("{how}: accepted, the host wants one more", how = how));
                     factors.push(how);
                 }
                 Factor::Out => break,
@@ -141,11 +141,12 @@ impl<'a> Login<'a> {
     }
 
     fn why(&self) -> String {
-        let tried = if self.tried.is_empty() { "no key was found to try".into() } else { self.tried.join("; ") };
+        let tried = if self.tried.is_empty() { trs!("no key was found to try").into() } else { self.tried.join("; ") };
         let accepts: Vec<&str> = self.remaining.iter().map(Into::into).collect();
-        format!(
-            "{tried}; the host accepts {}; check ssh.user and ssh.identity, and that the key is in the host's authorized_keys",
-            if accepts.is_empty() { "nothing more".into() } else { accepts.join(", ") }
+        tr!(
+            "{tried}; the host accepts {accepts}; check ssh.user and ssh.identity, and that the key is in the host's authorized_keys",
+            tried = tried,
+            accepts = if accepts.is_empty() { trs!("nothing more").into() } else { accepts.join(", ") }
         )
     }
 
@@ -160,7 +161,7 @@ impl<'a> Login<'a> {
     ) -> Result<Option<bool>, Stop> {
         match result {
             Err(_) => {
-                self.tried.push(format!("no answer within {} s", STEP.as_secs()));
+                self.tried.push(tr!("no answer within {deadline} s", deadline = STEP.as_secs()));
                 Err(Stop::Refused(self.why()))
             }
             Ok(Err(_)) => Err(self.closed()),
@@ -180,7 +181,8 @@ impl<'a> Login<'a> {
             return Stop::Impatient;
         }
         self.tried.push(
-            "the host closed the connection (too many keys offered? then name the one to use as ssh.identity)".into(),
+            trs!("the host closed the connection (too many keys offered? then name the one to use as ssh.identity)")
+                .into(),
         );
         Stop::Refused(self.why())
     }
@@ -217,7 +219,7 @@ impl<'a> Login<'a> {
             key.as_ref().is_some_and(|k| agent.iter().any(|(a, _)| a.key_data() == k.key_data()))
         };
         let through_agent = |label: &str, key: PublicKey| Candidate {
-            label: format!("key {label} (agent)"),
+            label: tr!("key {label} (agent)", label = label),
             public: Some(key),
             locked: false,
             file: None,
@@ -228,15 +230,15 @@ impl<'a> Login<'a> {
         for (path, named) in own.chain(self.to.identities.iter().map(|p| (p, false))) {
             let label = path.display().to_string();
             match self.keys.look(path).await {
-                Ok(None) if named => self.tried.push(format!("key {label}: no such file")),
+                Ok(None) if named => self.tried.push(tr!("key {label}: no such file", label = label)),
                 Ok(None) => {}
-                Err(why) => self.tried.push(format!("key {label} {why}")),
+                Err(why) => self.tried.push(tr!("key {label} {why}", label = label, why = why)),
                 Ok(Some(looked)) => {
                     if held(&looked.public) {
                         all.extend(looked.public.clone().map(|k| through_agent(&label, k)));
                     }
                     let file = Candidate {
-                        label: format!("key {label}"),
+                        label: tr!("key {label}", label = label),
                         public: looked.public,
                         locked: looked.locked,
                         file: Some(path.clone()),
@@ -268,11 +270,11 @@ impl<'a> Login<'a> {
                 })
                 .collect(),
             Ok(Err(e)) => {
-                self.tried.push(format!("agent: {e}"));
+                self.tried.push(tr!("agent: {e}", e = e));
                 Vec::new()
             }
             Err(_) => {
-                self.tried.push(format!("agent: no answer within {} s", AGENT_LISTS.as_secs()));
+                self.tried.push(tr!("agent: no answer within {deadline} s", deadline = AGENT_LISTS.as_secs()));
                 Vec::new()
             }
         }
@@ -301,7 +303,7 @@ impl<'a> Login<'a> {
                     }
                 };
                 let Some(Hash(hash)) = self.hash_for(key.public_key()).await? else {
-                    self.tried.push(format!("{}: {SHA1_ONLY}", candidate.label));
+                    self.tried.push(format!("{}: {}", candidate.label, crate::lang::words(SHA1_ONLY)));
                     return Ok(Factor::Out);
                 };
                 let key = PrivateKeyWithHashAlg::new(key, hash);
@@ -321,19 +323,19 @@ impl<'a> Login<'a> {
     }
 
     fn refused(&mut self, candidate: &Candidate) {
-        self.tried.push(format!("{}: refused", candidate.label));
+        self.tried.push(tr!("{label}: refused", label = candidate.label));
         self.spent.extend(candidate.public.clone());
     }
 
     async fn offer_agents(&mut self, candidate: &Candidate, public: &PublicKey) -> Result<Option<bool>, Stop> {
         let Some(path) = self.to.agent.clone() else { return Ok(None) };
         let Some(Hash(hash)) = self.hash_for(public).await? else {
-            self.tried.push(format!("{}: {SHA1_ONLY}", candidate.label));
+            self.tried.push(format!("{}: {}", candidate.label, crate::lang::words(SHA1_ONLY)));
             return Ok(None);
         };
         // A connection of its own: an agent answers one session at a time.
         let Ok(Ok(mut agent)) = timeout(AGENT_LISTS, AgentClient::<UnixStream>::connect_uds(&path)).await else {
-            self.tried.push(format!("{}: the agent does not answer", candidate.label));
+            self.tried.push(tr!("{label}: the agent does not answer", label = candidate.label));
             return Ok(None);
         };
         if let Some(binding) = self.handle.agent_session_binding() {
@@ -344,7 +346,7 @@ impl<'a> Login<'a> {
         let signing = self.handle.authenticate_publickey_with(user, public.clone(), hash, &mut agent);
         match timeout(AGENT_SIGNS, signing).await {
             Ok(Err(e)) if !self.handle.is_closed() => {
-                self.tried.push(format!("{}: the agent did not sign ({e})", candidate.label));
+                self.tried.push(tr!("{label}: the agent did not sign ({e})", label = candidate.label, e = e));
                 Ok(None)
             }
             other => self.judge(other),
@@ -396,7 +398,7 @@ impl<'a> Login<'a> {
                 return Ok(if done { Factor::In(how) } else { Factor::Partial(how) });
             }
             if !answered {
-                self.tried.push("keyboard-interactive: nobody answered".into());
+                self.tried.push(trs!("keyboard-interactive: nobody answered").into());
                 self.unanswered = true;
                 return Ok(Factor::Out);
             }
@@ -404,7 +406,7 @@ impl<'a> Login<'a> {
                 break;
             }
         }
-        self.wrong("keyboard-interactive: the answers were wrong").await
+        self.wrong(trs!("keyboard-interactive: the answers were wrong")).await
     }
 
     /// One exchange of prompts and answers. Gives back whether every prompt got an answer.
@@ -445,7 +447,7 @@ impl<'a> Login<'a> {
         let mut remembered = self.answers.0.lock().await.contains_key(PASSWORD);
         for _ in 0..ANSWERS + usize::from(remembered) {
             let Some(password) = self.answer(PASSWORD, "", std::mem::take(&mut remembered)).await else {
-                self.tried.push("password: nobody answered".into());
+                self.tried.push(trs!("password: nobody answered").into());
                 self.unanswered = true;
                 return Ok(Factor::Out);
             };
@@ -461,7 +463,7 @@ impl<'a> Login<'a> {
                 break;
             }
         }
-        self.wrong("password: wrong").await
+        self.wrong(trs!("password: wrong")).await
     }
 
     async fn wrong(&mut self, how: &str) -> Result<Factor, Stop> {
@@ -475,7 +477,7 @@ impl<'a> Login<'a> {
 /// Most requests a host may make in one keyboard-interactive exchange.
 const MAX_EXCHANGES: usize = 16;
 const PASSWORD: &str = "password:";
-const SHA1_ONLY: &str = "the host takes RSA signatures with SHA-1 only; use an ed25519 key";
+const SHA1_ONLY: &str = mark!("the host takes RSA signatures with SHA-1 only; use an ed25519 key");
 
 fn into_auth_result(reply: Interactive) -> AuthResult {
     match reply {

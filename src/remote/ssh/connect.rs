@@ -68,7 +68,7 @@ pub(super) async fn open(shared: &Shared, to: &Endpoint, told: bool) -> Result<S
     Err(RemoteError::Auth {
         host: to.name.clone(),
         user: settings.user.clone(),
-        why: "the host hung up while it waited for answers; answer sooner, or load the key with `ssh-add`".into(),
+        why: trs!("the host hung up while it waited for answers; answer sooner, or load the key with `ssh-add`").into(),
     })
 }
 
@@ -86,8 +86,8 @@ async fn attempt(
     told: bool,
 ) -> Result<Attempt, RemoteError> {
     let (name, port) = recorded(settings);
-    let records =
-        Records::read(&settings.known_hosts, name, port).map_err(|why| to.unexpected("checking the host key", why))?;
+    let records = Records::read(&settings.known_hosts, name, port)
+        .map_err(|why| to.unexpected(trs!("checking the host key"), why))?;
     let authority = records.only_authority().cloned();
     let tell = |state| {
         if told {
@@ -117,13 +117,13 @@ async fn attempt(
         (Ok(Ok(handle)), _) => handle,
         (_, Some((key, Verdict::Unknown))) => {
             if let Some(place) = authority {
-                let why = format!(
-                    "{} line {} vouches for it by @cert-authority, which banister cannot check; add the host's own key ({}) there",
-                    place.file.display(),
-                    place.line,
-                    Shown::of(&key).fingerprint
+                let why = tr!(
+                    "{file} line {place} vouches for it by @cert-authority, which banister cannot check; add the host's own key ({fingerprint}) there",
+                    file = place.file.display(),
+                    place = place.line,
+                    fingerprint = Shown::of(&key).fingerprint
                 );
-                return Err(to.unexpected("checking the host key", why));
+                return Err(to.unexpected(trs!("checking the host key"), why));
             }
             return Ok(Attempt::Ask(key));
         }
@@ -136,7 +136,11 @@ async fn attempt(
             });
         }
         (Err(_), _) => {
-            return Err(unreachable(to, settings, format!("no SSH handshake within {} s", HANDSHAKE.as_secs())));
+            return Err(unreachable(
+                to,
+                settings,
+                tr!("no SSH handshake within {deadline} s", deadline = HANDSHAKE.as_secs()),
+            ));
         }
         (Ok(Err(e)), _) => return Err(unreachable(to, settings, handshake_words(&e))),
     };
@@ -172,13 +176,17 @@ fn unreachable(to: &Endpoint, settings: &Resolved, why: String) -> RemoteError {
 fn handshake_words(e: &Error) -> String {
     match e {
         Error::NoCommonAlgo { kind, theirs, .. } => {
-            format!("no common {kind:?} algorithm, it offers only {}", theirs.join(", "))
+            tr!(
+                "no common {kind} algorithm, it offers only {theirs}",
+                kind = format_args!("{kind:?}"),
+                theirs = theirs.join(", ")
+            )
         }
-        Error::Version => "what answers there is no sshd".into(),
+        Error::Version => trs!("what answers there is no sshd").into(),
         Error::HUP | Error::Disconnect | Error::IO(_) => {
-            "the connection was closed before the handshake ended (MaxStartups, hosts.deny or a firewall?)".into()
+            trs!("the connection was closed before the handshake ended (MaxStartups, hosts.deny or a firewall?)").into()
         }
-        other => format!("handshake failed: {other}"),
+        other => tr!("handshake failed: {other}", other = other),
     }
 }
 
@@ -203,48 +211,58 @@ async fn transport(
                 return Err(unreachable(
                     to,
                     settings,
-                    format!("through bastion {}: {}", bastion.name, tunnel_words(&e)),
+                    tr!("through bastion {name}: {tunnel_words}", name = bastion.name, tunnel_words = tunnel_words(&e)),
                 ));
             }
         }
     }
-    Err(unreachable(to, settings, format!("bastion {} closes its connection at once", bastion.name)))
+    Err(unreachable(to, settings, tr!("bastion {name} closes its connection at once", name = bastion.name)))
 }
 
 /// Why no tunnel opened, in words that end in what to do.
 pub(super) fn tunnel_words(e: &NotOpened) -> String {
     use russh::ChannelOpenFailure as Code;
     match e {
-        NotOpened::Gone => "the ssh connection was lost; try again".into(),
+        NotOpened::Gone => trs!("the ssh connection was lost; try again").into(),
         NotOpened::Slow => {
-            format!("no answer within {} s; check the address and the firewalls", super::session::OPEN.as_secs())
+            tr!(
+                "no answer within {deadline} s; check the address and the firewalls",
+                deadline = super::session::OPEN.as_secs()
+            )
         }
         NotOpened::Refused(Code::AdministrativelyProhibited, _) => {
-            "AllowTcpForwarding is off in sshd_config (or PermitOpen forbids this port); allow it and reload sshd"
+            trs!("AllowTcpForwarding is off in sshd_config (or PermitOpen forbids this port); allow it and reload sshd")
                 .into()
         }
         NotOpened::Refused(Code::ConnectFailed, words) if words.is_empty() => {
-            "the connection failed; check that something listens there".into()
+            trs!("the connection failed; check that something listens there").into()
         }
         NotOpened::Refused(Code::ConnectFailed, words) => {
-            format!("{}; check that something listens there and that no firewall is in between", words.to_lowercase())
+            tr!(
+                "{why}; check that something listens there and that no firewall is in between",
+                why = words.to_lowercase()
+            )
         }
-        NotOpened::Refused(code, words) => format!("sshd refused ({code:?} {words}); look at its log"),
+        NotOpened::Refused(code, words) => {
+            tr!("sshd refused ({code} {words}); look at its log", code = format_args!("{code:?}"), words = words)
+        }
     }
 }
 
 async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
     let connecting = async {
         let mut last = None;
-        for address in lookup_host((host, port)).await.map_err(|e| format!("its name leads nowhere ({e})"))? {
+        for address in lookup_host((host, port)).await.map_err(|e| tr!("its name leads nowhere ({e})", e = e))? {
             match TcpStream::connect(address).await {
                 Ok(stream) => return Ok(stream),
                 Err(e) => last = Some(e),
             }
         }
-        Err(last.map_or_else(|| "its name has no address".to_owned(), |e| words(&e)))
+        Err(last.map_or_else(|| trs!("its name has no address").to_owned(), |e| words(&e)))
     };
-    let stream = timeout(TCP, connecting).await.map_err(|_| format!("no answer within {} s", TCP.as_secs()))??;
+    let stream = timeout(TCP, connecting)
+        .await
+        .map_err(|_| tr!("no answer within {deadline} s", deadline = TCP.as_secs()))??;
     // Small packets that wait for one another would make every operation feel slow.
     let _ = stream.set_nodelay(true);
     Ok(stream)
@@ -252,9 +270,9 @@ async fn tcp(host: &str, port: u16) -> Result<TcpStream, String> {
 
 fn words(e: &std::io::Error) -> String {
     match e.kind() {
-        std::io::ErrorKind::ConnectionRefused => "connection refused".into(),
-        std::io::ErrorKind::HostUnreachable => "no route to the host".into(),
-        std::io::ErrorKind::NetworkUnreachable => "no route to its network".into(),
+        std::io::ErrorKind::ConnectionRefused => trs!("connection refused").into(),
+        std::io::ErrorKind::HostUnreachable => trs!("no route to the host").into(),
+        std::io::ErrorKind::NetworkUnreachable => trs!("no route to its network").into(),
         _ => e.to_string(),
     }
 }
@@ -276,7 +294,7 @@ async fn ask(shared: &Shared, to: &Endpoint, settings: &Resolved, key: &PublicKe
     };
     if settled().is_none() {
         if yes && let Some(file) = file {
-            hostkey::learn(file, host, port, key).map_err(|why| to.unexpected("recording the host key", why))?;
+            hostkey::learn(file, host, port, key).map_err(|why| to.unexpected(trs!("recording the host key"), why))?;
         }
         locked(&shared.verdicts).push((name, key.clone(), yes));
     }

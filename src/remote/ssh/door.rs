@@ -67,9 +67,9 @@ impl Door {
             Rights::SudoPassword(_) | Rights::SudoTry(_) => format!("exec sudo -k -S -p '' -- {shell}"),
         };
         if line.len() > LONGEST {
-            return Err(format!(
-                "its script is {} bytes long, which no shell takes; this is a bug in banister",
-                line.len()
+            return Err(tr!(
+                "its script is {length} bytes long, which no shell takes; this is a bug in banister",
+                length = line.len()
             ));
         }
         Ok(line)

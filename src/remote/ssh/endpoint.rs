@@ -143,7 +143,7 @@ impl Endpoint {
                 Source::Jump(jump) => settings::for_jump(&shared.env, jump, &shared.all).await,
             }
         };
-        self.resolved.get_or_try_init(|| settle).await.map_err(|why| self.unexpected("ssh settings", why))
+        self.resolved.get_or_try_init(|| settle).await.map_err(|why| self.unexpected(trs!("ssh settings"), why))
     }
 
     /// The bastion this host is reached through, if any.
@@ -153,14 +153,15 @@ impl Endpoint {
         }
         let jumps = &self.resolved(shared).await?.jumps;
         if !jumps.is_empty() && self.depth >= DEEPEST {
-            return Err(
-                self.unexpected("ssh settings", "bastions lead in a circle; mend ProxyJump in your ssh settings")
-            );
+            return Err(self.unexpected(
+                trs!("ssh settings"),
+                trs!("bastions lead in a circle; mend ProxyJump in your ssh settings"),
+            ));
         }
         let mut known = shared.bastions.lock().await;
         let (mut chain, mut through) = (String::new(), None);
         for (hop, text) in jumps.iter().enumerate() {
-            let jump = Jump::parse(text).map_err(|why| self.unexpected("ssh settings", why))?;
+            let jump = Jump::parse(text).map_err(|why| self.unexpected(trs!("ssh settings"), why))?;
             chain = format!("{chain},{text}");
             let depth = self.depth + 1 + hop;
             let name = HostName::new(&jump.host);
@@ -256,16 +257,20 @@ impl Endpoint {
         match why {
             NotOpened::Gone => RemoteError::Unreachable {
                 host: self.name.clone(),
-                address: "its ssh session".into(),
-                why: "the connection closed as soon as it was used".into(),
+                address: trs!("its ssh session").into(),
+                why: trs!("the connection closed as soon as it was used").into(),
             },
             NotOpened::Refused(code, words) => self.unexpected(
                 what,
-                format!("sshd opened no channel ({code:?} {words}); look at MaxSessions in its sshd_config"),
+                tr!(
+                    "sshd opened no channel ({code} {words}); look at MaxSessions in its sshd_config",
+                    code = format_args!("{code:?}"),
+                    words = words
+                ),
             ),
             NotOpened::Slow => RemoteError::Timeout {
                 host: self.name.clone(),
-                what: format!("opening a channel for: {what}"),
+                what: tr!("opening a channel for: {what}", what = what),
                 seconds: super::session::OPEN.as_secs(),
             },
         }
@@ -277,7 +282,7 @@ impl Endpoint {
     }
 
     async fn try_door(&self, shared: &Shared, door: &Door, script: &str) -> Result<Output, RemoteError> {
-        let what = "trying the login shell";
+        let what = trs!("trying the login shell");
         let job = Job {
             command: door.command(script).map_err(|why| self.unexpected(what, why))?,
             first: door.preamble().into_iter().collect(),
@@ -306,10 +311,11 @@ impl Endpoint {
             Probed::Noisy(noise) => {
                 let noise = clean::tail(&clean::text(&noise), 2);
                 return Err(self.unexpected(
-                    "trying the login shell",
-                    format!(
-                        "it prints `{noise}` before anything runs; make {}'s start-up files silent for ssh",
-                        to.user
+                    trs!("trying the login shell"),
+                    tr!(
+                        "it prints `{noise}` before anything runs; make {user}'s start-up files silent for ssh",
+                        noise = noise,
+                        user = to.user
                     ),
                 ));
             }
@@ -317,7 +323,11 @@ impl Endpoint {
                 let said = clean::tail(&clean::text(&format!("{}\n{}", output.text(), output.stderr)), 3);
                 return Err(self.refused(
                     to,
-                    format!("the login shell runs no commands (it says `{said}`); give {} a real shell", to.user),
+                    tr!(
+                        "the login shell runs no commands (it says `{said}`); give {user} a real shell",
+                        said = said,
+                        user = to.user
+                    ),
                 ));
             }
         };
@@ -326,10 +336,7 @@ impl Endpoint {
         } else if uid != 0 {
             return Err(self.refused(
                 to,
-                format!(
-                    "logged in, but {} is not root; set `sudo: true` under ssh in the cluster file, or log in as root",
-                    to.user
-                ),
+                tr!("logged in, but {user} is not root; set `sudo: true` under ssh in the cluster file, or log in as root", user = to.user),
             ));
         }
         Ok(door)
@@ -347,12 +354,13 @@ impl Endpoint {
             if ["not found", "sudoers", "must have a tty", "not allowed"].iter().any(|w| said.contains(w)) {
                 break;
             }
-            let again = if attempt == 0 { "" } else { "wrong, once more: " };
-            let prompt = format!("{again}sudo password of {} on {}", to.user, self.name);
+            let again = if attempt == 0 { "" } else { trs!("wrong, once more: ") };
+            let prompt =
+                tr!("{again}sudo password of {user} on {name}", again = again, user = to.user, name = self.name);
             let Some(password) = shared.questions.secret(&prompt).await else {
                 return Err(self.refused(
                     to,
-                    format!("sudo wants a password ({said}) and nobody gave it; allow NOPASSWD, or run banister at a terminal"),
+                    tr!("sudo wants a password ({said}) and nobody gave it; allow NOPASSWD, or run banister at a terminal", said = said),
                 ));
             };
             let door = Door { rights: Rights::SudoTry(password.clone()), encoded };
@@ -362,7 +370,14 @@ impl Endpoint {
             }
             said = clean::tail(&output.stderr, 2);
         }
-        Err(self.refused(to, format!("sudo refuses ({said}); let {} run /bin/sh by sudo without a terminal", to.user)))
+        Err(self.refused(
+            to,
+            tr!(
+                "sudo refuses ({said}); let {user} run /bin/sh by sudo without a terminal",
+                said = said,
+                user = to.user
+            ),
+        ))
     }
 
     fn refused(&self, to: &Resolved, why: String) -> RemoteError {

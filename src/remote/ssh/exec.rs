@@ -102,7 +102,7 @@ async fn feed(
                 Ok(_) if write.data_bytes(chunk.freeze()).await.is_err() => return Ok(()),
                 Ok(_) => {}
                 // The channel closes without an end of file; what was to arrive whole is checked there by its sha256.
-                Err(e) => return Err(Fault::Broken(format!("reading what was to be sent: {e}"))),
+                Err(e) => return Err(Fault::Broken(tr!("reading what was to be sent: {e}", e = e))),
             }
         }
     }
@@ -125,7 +125,9 @@ async fn receive(
     while !(whole && status.is_some()) {
         let message = match status {
             None => read.wait().await,
-            Some(_) => timeout(AFTER_EXIT, read.wait()).await.map_err(|_| Fault::Broken(HELD_OPEN.into()))?,
+            Some(_) => timeout(AFTER_EXIT, read.wait())
+                .await
+                .map_err(|_| Fault::Broken(crate::lang::words(HELD_OPEN).into()))?,
         };
         match message {
             Some(ChannelMsg::Data { data }) => sink.take(data).await?,
@@ -135,7 +137,7 @@ async fn receive(
             Some(ChannelMsg::Eof) => whole = true,
             Some(ChannelMsg::Failure) => {
                 return Err(Fault::Broken(
-                    "sshd refused to run a command; look for ForceCommand or a restricted key".into(),
+                    trs!("sshd refused to run a command; look for ForceCommand or a restricted key").into(),
                 ));
             }
             // A closed channel without a status, and a status whose output broke off, are both no outcome.
@@ -148,7 +150,8 @@ async fn receive(
     Ok(Output { status, stdout: sink.finish().await?, stderr: stderr.finish() })
 }
 
-const HELD_OPEN: &str = "it ended, but something it left running holds its output open; look at the host's processes";
+const HELD_OPEN: &str =
+    mark!("it ended, but something it left running holds its output open; look at the host's processes");
 
 /// Where standard output goes.
 enum Sink {
@@ -183,7 +186,7 @@ impl Sink {
     async fn take(&mut self, data: Bytes) -> Result<(), Fault> {
         match self {
             Self::Capture(kept) if kept.len() + data.len() > MAX_CAPTURE => {
-                Err(Fault::Broken(format!("it printed more than {} MiB", MAX_CAPTURE >> 20)))
+                Err(Fault::Broken(tr!("it printed more than {most} MiB", most = MAX_CAPTURE >> 20)))
             }
             Self::Capture(kept) => {
                 kept.extend_from_slice(&data);
@@ -193,7 +196,7 @@ impl Sink {
             Self::Queue { chunks, unread, .. } => {
                 let unread = unread.fetch_add(data.len(), Ordering::SeqCst) + data.len();
                 if unread > QUEUED || chunks.send(data).is_err() {
-                    return Err(Fault::Broken("its output is not being read".into()));
+                    return Err(Fault::Broken(trs!("its output is not being read").into()));
                 }
                 Ok(())
             }
@@ -219,7 +222,7 @@ impl Sink {
 }
 
 fn not_written(e: &std::io::Error) -> Fault {
-    Fault::Broken(format!("writing its output: {e}"))
+    Fault::Broken(tr!("writing its output: {e}", e = e))
 }
 
 /// Standard error: lines as they come, the tail for the outcome.

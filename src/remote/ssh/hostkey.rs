@@ -75,9 +75,10 @@ impl Records {
                 Ok(bytes) => records.add(file, &String::from_utf8_lossy(&bytes), &record_name(host, port))?,
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) => {
-                    return Err(format!(
-                        "{} cannot be read ({e}), so no host key can be checked; make it readable",
-                        file.display()
+                    return Err(tr!(
+                        "{file} cannot be read ({e}), so no host key can be checked; make it readable",
+                        file = file.display(),
+                        e = e
                     ));
                 }
             }
@@ -101,10 +102,10 @@ impl Records {
                 },
                 // Other lines that make no sense only fail to vouch; this one would fail to forbid.
                 Err(_) if line.starts_with("@revoked") => {
-                    return Err(format!(
-                        "{} line {}: a revoked key that cannot be parsed; mend the line",
-                        file.display(),
-                        place.line
+                    return Err(tr!(
+                        "{file} line {place}: a revoked key that cannot be parsed; mend the line",
+                        file = file.display(),
+                        place = place.line
                     ));
                 }
                 Ok(_) | Err(_) => {}
@@ -214,7 +215,9 @@ pub(super) fn learn(file: &Path, host: &str, port: u16, key: &PublicKey) -> Resu
         f.write_all(format!("{gap}{} {}\n", record_name(host, port), bare.trim_end()).as_bytes())?;
         if f.metadata()?.is_file() { f.sync_all() } else { Ok(()) }
     };
-    put().map_err(|e| format!("the accepted host key could not be added to {} ({e}); make it writable", file.display()))
+    put().map_err(|e| {
+        tr!("the accepted host key could not be added to {file} ({e}); make it writable", file = file.display(), e = e)
+    })
 }
 
 #[cfg(test)]

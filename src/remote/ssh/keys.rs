@@ -26,7 +26,7 @@ enum Form {
     PublicOnly(PublicKey),
 }
 
-const DECLINED: &str = "needs its passphrase, which was not given; load it with `ssh-add`";
+const DECLINED: &str = mark!("needs its passphrase, which was not given; load it with `ssh-add`");
 
 /// Why a key file cannot be used, in words that end in the remedy.
 type Why = String;
@@ -38,12 +38,12 @@ fn form(text: &str) -> Result<Form, Why> {
     if ["ssh-", "ecdsa-", "sk-"].iter().any(|p| head.starts_with(p)) {
         return PublicKey::from_openssh(head.lines().next().unwrap_or_default().trim())
             .map(Form::PublicOnly)
-            .map_err(|e| format!("is a public key that cannot be read ({e}); name the private key's file"));
+            .map_err(|e| tr!("is a public key that cannot be read ({e}); name the private key's file", e = e));
     }
     if has("-----BEGIN OPENSSH PRIVATE KEY-----") {
-        let key = PrivateKey::from_openssh(head).map_err(|e| format!("is damaged ({e}); restore it from a copy"))?;
+        let key = PrivateKey::from_openssh(head).map_err(|e| tr!("is damaged ({e}); restore it from a copy", e = e))?;
         if matches!(key.algorithm(), Algorithm::SkEd25519 | Algorithm::SkEcdsaSha2NistP256) {
-            return Err("lives on a security key; load it into the ssh agent".into());
+            return Err(trs!("lives on a security key; load it into the ssh agent").into());
         }
         return Ok(if key.is_encrypted() {
             Form::Locked(Some(key.public_key().clone()))
@@ -52,12 +52,12 @@ fn form(text: &str) -> Result<Form, Why> {
         });
     }
     if has("-----BEGIN DSA PRIVATE KEY-----") {
-        return Err("is a DSA key, which no current sshd accepts; make one with `ssh-keygen -t ed25519`".into());
+        return Err(trs!("is a DSA key, which no current sshd accepts; make one with `ssh-keygen -t ed25519`").into());
     }
     if has("Proc-Type: 4,ENCRYPTED") {
         // The decoder knows one cipher, for RSA alone, and fails misleadingly on the rest.
         let known = has("-----BEGIN RSA PRIVATE KEY-----") && has("DEK-Info: AES-128-CBC,");
-        let why = "is encrypted in an old PEM way that is not supported; rewrite it with `ssh-keygen -p -f FILE`";
+        let why = trs!("is encrypted in an old PEM way that is not supported; rewrite it with `ssh-keygen -p -f FILE`");
         return if known { Ok(Form::Locked(None)) } else { Err(why.into()) };
     }
     let ppk = head.starts_with("PuTTY-User-Key-File-");
@@ -65,11 +65,11 @@ fn form(text: &str) -> Result<Form, Why> {
         return Ok(Form::Locked(None));
     }
     if !ppk && !has("PRIVATE KEY-----") {
-        return Err("is no private key; name the key's own file".into());
+        return Err(trs!("is no private key; name the key's own file").into());
     }
     decode_secret_key(head, None)
         .map(|key| Form::Open(Box::new(key)))
-        .map_err(|e| format!("cannot be read ({e}); rewrite it with `ssh-keygen -p -f FILE`"))
+        .map_err(|e| tr!("cannot be read ({e}); rewrite it with `ssh-keygen -p -f FILE`", e = e))
 }
 
 /// One file's key, as far as it got.
@@ -128,17 +128,17 @@ impl KeyFiles {
         let mut slot = slot.lock().await;
         match &*slot {
             Slot::Ready(key) => return Ok(key.clone()),
-            Slot::Declined => return Err(DECLINED.into()),
+            Slot::Declined => return Err(crate::lang::words(DECLINED).into()),
             Slot::Unread => {}
         }
-        let text = read(path).await?.ok_or("is gone; name a file that exists")?;
+        let text = read(path).await?.ok_or(trs!("is gone; name a file that exists"))?;
         let key = match form(&text)? {
             Form::Open(key) => *key,
-            Form::PublicOnly(_) => return Err("is a public key; name the private key's file".into()),
+            Form::PublicOnly(_) => return Err(trs!("is a public key; name the private key's file").into()),
             Form::Locked(_) => {
                 let Some(key) = self.ask(path, &text).await? else {
                     *slot = Slot::Declined;
-                    return Err(DECLINED.into());
+                    return Err(crate::lang::words(DECLINED).into());
                 };
                 key
             }
@@ -161,15 +161,17 @@ impl KeyFiles {
 
     async fn ask(&self, path: &Path, text: &str) -> Result<Option<PrivateKey>, Why> {
         for attempt in 0..ATTEMPTS {
-            let again = if attempt == 0 { "" } else { "wrong, once more: " };
-            let Some(given) = self.questions.secret(&format!("{again}passphrase of {}", path.display())).await else {
+            let again = if attempt == 0 { "" } else { trs!("wrong, once more: ") };
+            let Some(given) =
+                self.questions.secret(&tr!("{again}passphrase of {path}", again = again, path = path.display())).await
+            else {
                 return Ok(None);
             };
             if let Some(key) = decrypt(SecretString::from(text), given).await {
                 return Ok(Some(key));
             }
         }
-        Err(format!("did not open with any of {ATTEMPTS} passphrases; load it with `ssh-add`"))
+        Err(tr!("did not open with any of {attempts} passphrases; load it with `ssh-add`", attempts = ATTEMPTS))
     }
 }
 
@@ -188,9 +190,9 @@ async fn read(path: &Path) -> Result<Option<String>, Why> {
     match tokio::fs::read(path).await {
         Ok(bytes) => String::from_utf8(bytes)
             .map(Some)
-            .map_err(|_| "is no private key in text form; rewrite it with `ssh-keygen -p -f FILE`".into()),
+            .map_err(|_| trs!("is no private key in text form; rewrite it with `ssh-keygen -p -f FILE`").into()),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(format!("cannot be read ({e}); make it readable")),
+        Err(e) => Err(tr!("cannot be read ({e}); make it readable", e = e)),
     }
 }
 

@@ -190,8 +190,8 @@ impl SshRemote {
     fn endpoint(&self, name: &HostName) -> Result<Arc<Endpoint>, RemoteError> {
         self.hosts.get(name).cloned().ok_or_else(|| RemoteError::Unexpected {
             host: name.clone(),
-            what: "looking it up".into(),
-            why: "it is not in the cluster file; add it there".into(),
+            what: trs!("looking it up").into(),
+            why: trs!("it is not in the cluster file; add it there").into(),
         })
     }
 }
@@ -238,7 +238,7 @@ impl Remote for SshRemote {
         }));
         match timeout(deadline, &mut task.0).await {
             Ok(Ok(result)) => result,
-            Ok(Err(e)) => Err(endpoint.unexpected(what, format!("the task ended ({e}); this is a bug in banister"))),
+            Ok(Err(e)) => Err(endpoint.unexpected(what, tr!("the task ended ({e}); this is a bug in banister", e = e))),
             Err(_) => Err(RemoteError::Timeout { host: host.clone(), what, seconds: deadline.as_secs() }),
         }
     }

@@ -97,16 +97,17 @@ pub(super) struct Jump {
 impl Jump {
     /// Parses one hop; the error says what is wrong with it.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let bad = |why: &str| format!("`{text}` is not a bastion ({why}); write [user@]host[:port]");
+        let bad =
+            |why: &str| tr!("`{text}` is not a bastion ({why}); write [user@]host[:port]", text = text, why = why);
         let rest = text.trim().trim_start_matches("ssh://");
         let (user, rest) = match rest.rsplit_once('@') {
             Some((user, rest)) if !user.is_empty() => (Some(user.to_owned()), rest),
-            Some(_) => return Err(bad("the user name is empty")),
+            Some(_) => return Err(bad(trs!("the user name is empty"))),
             None => (None, rest),
         };
         let (host, port) = match rest.strip_prefix('[') {
             Some(bracketed) => {
-                let (host, after) = bracketed.split_once(']').ok_or_else(|| bad("no closing bracket"))?;
+                let (host, after) = bracketed.split_once(']').ok_or_else(|| bad(trs!("no closing bracket")))?;
                 (host, after.strip_prefix(':'))
             }
             // More than one colon: an IPv6 address without a port.
@@ -114,11 +115,11 @@ impl Jump {
             None => rest.split_once(':').map_or((rest, None), |(host, port)| (host, Some(port))),
         };
         let port = match port {
-            Some(p) => Some(p.parse().ok().filter(|p| *p != 0).ok_or_else(|| bad("the port is not a number"))?),
+            Some(p) => Some(p.parse().ok().filter(|p| *p != 0).ok_or_else(|| bad(trs!("the port is not a number")))?),
             None => None,
         };
         if host.is_empty() || host.starts_with('-') || host.contains(char::is_whitespace) {
-            return Err(bad("the host name is missing or malformed"));
+            return Err(bad(trs!("the host name is missing or malformed")));
         }
         Ok(Self { user, host: host.to_owned(), port })
     }
@@ -160,14 +161,15 @@ fn settle(env: &Environment, own: &SshSettings, theirs: &Client, dialled: Option
     let host = dialled
         .or_else(|| theirs.one("hostname").cloned())
         .or_else(|| own.host.clone())
-        .ok_or("no host name to dial; set ssh.host")?;
+        .ok_or(trs!("no host name to dial; set ssh.host"))?;
     let user = own.user.clone().or_else(|| theirs.one("user").cloned()).unwrap_or_else(|| env.user.clone());
     let port = own.port.or_else(|| theirs.one("port").and_then(|p| p.parse().ok())).unwrap_or(22);
     let jumps = own.jump.as_deref().or_else(|| theirs.one("proxyjump").map(String::as_str)).unwrap_or("none");
     let proxied = theirs.one("proxycommand").is_some_and(|c| c != "none");
     if proxied && own.jump.is_none() {
-        return Err(format!(
-            "your ssh settings reach {host} through a ProxyCommand, which banister does not run; name the bastion as `jump` under ssh in the cluster file"
+        return Err(tr!(
+            "your ssh settings reach {host} through a ProxyCommand, which banister does not run; name the bastion as `jump` under ssh in the cluster file",
+            host = host
         ));
     }
     let tokens = Tokens { home: &env.home, local: &env.user, host: &host, user: &user, port };
@@ -250,19 +252,22 @@ async fn ask_client(env: &Environment, host: &str, user: Option<&str>, port: Opt
     command.arg("--").arg(host).stdin(std::process::Stdio::null()).kill_on_drop(true);
     let output = match tokio::time::timeout(SSH_G_DEADLINE, command.output()).await {
         Err(_) => {
-            return Err(format!(
-                "`ssh -G {host}` did not answer within {} s; check your ssh settings",
-                SSH_G_DEADLINE.as_secs()
+            return Err(tr!(
+                "`ssh -G {host}` did not answer within {deadline} s; check your ssh settings",
+                host = host,
+                deadline = SSH_G_DEADLINE.as_secs()
             ));
         }
         Ok(Err(e)) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Client::default()),
-        Ok(Err(e)) => return Err(format!("`ssh -G {host}` could not be run: {e}")),
+        Ok(Err(e)) => return Err(tr!("`ssh -G {host}` could not be run: {e}", host = host, e = e)),
         Ok(Ok(output)) => output,
     };
     if !output.status.success() {
         let why = crate::remote::clean::tail(&crate::remote::clean::text(&String::from_utf8_lossy(&output.stderr)), 3);
-        return Err(format!(
-            "`ssh -G {host}` failed: {why}; mend your ssh settings, or name host, user and identity in the cluster file"
+        return Err(tr!(
+            "`ssh -G {host}` failed: {why}; mend your ssh settings, or name host, user and identity in the cluster file",
+            host = host,
+            why = why
         ));
     }
     Ok(Client::parse(&String::from_utf8_lossy(&output.stdout)))

@@ -38,7 +38,7 @@ impl<S> Unstalled<S> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         match timer.as_mut().poll(cx) {
             Poll::Ready(()) => {
-                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the host takes no more bytes")))
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, trs!("the host takes no more bytes"))))
             }
             Poll::Pending => Poll::Pending,
         }

@@ -95,8 +95,11 @@ impl AsyncRead for Tunnel {
                 None if self.queue.finished.load(Ordering::SeqCst) => return Poll::Ready(Ok(())),
                 None => {
                     let overrun = self.queue.overrun.load(Ordering::SeqCst);
-                    let why =
-                        if overrun { "read too slowly: too much waits unread" } else { "the ssh connection was lost" };
+                    let why = if overrun {
+                        trs!("read too slowly: too much waits unread")
+                    } else {
+                        trs!("the ssh connection was lost")
+                    };
                     return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, why)));
                 }
             }

@@ -67,14 +67,14 @@ impl TlsClient {
         }
         match tokio::time::timeout(self.deadline, exchange(TokioIo::new(tls), request)).await {
             Ok(answer) => answer,
-            Err(_) => Err(self.late("the HTTPS request")),
+            Err(_) => Err(self.late(trs!("the HTTPS request"))),
         }
     }
 }
 
 fn request(send: &Send<'_>) -> Result<Request<Full<Bytes>>, TlsError> {
     let bad = |what: &str| TlsError::Http {
-        why: format!("{what} cannot be put into a request; check it for stray characters"),
+        why: tr!("{what} cannot be put into a request; check it for stray characters", what = what),
     };
     let content = send.body.map(|b| Bytes::copy_from_slice(b.bytes.expose())).unwrap_or_default();
     let mut request = Request::builder()
@@ -85,7 +85,7 @@ fn request(send: &Send<'_>) -> Result<Request<Full<Bytes>>, TlsError> {
         .header(ACCEPT, "application/json, */*")
         .header(USER_AGENT, concat!("banister/", env!("CARGO_PKG_VERSION")))
         .body(Full::new(content))
-        .map_err(|_| bad("the path or the host"))?;
+        .map_err(|_| bad(trs!("the path or the host")))?;
     if let Some(body) = send.body {
         request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
     }
@@ -123,7 +123,7 @@ fn failure(error: &(dyn std::error::Error + 'static)) -> TlsError {
     }
     match error.downcast_ref::<hyper::Error>() {
         Some(e) if e.is_incomplete_message() || e.is_canceled() || e.is_closed() => {
-            TlsError::Closed { during: "the HTTPS request" }
+            TlsError::Closed { during: trs!("the HTTPS request") }
         }
         _ => {
             let why = std::iter::successors(Some(error), |e| e.source()).map(|e| clean::line(&e.to_string()));

@@ -38,21 +38,20 @@ pub const DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
     /// The client certificate or its key cannot be read.
-    #[error("the client certificate or its key is unusable: it {0}")]
+    #[error("{}", tr!("the client certificate or its key is unusable: it {what}", what = _0))]
     Identity(PkiError),
     /// The client certificate and key are not a pair.
-    #[error("the client key does not belong to the client certificate {subject}; find the pair that is in use")]
+    #[error("{}", tr!("the client key does not belong to the client certificate {subject}; find the pair that is in use", subject = subject))]
     KeyMismatch {
         /// The certificate's subject.
         subject: String,
     },
     /// The CA file cannot be used.
-    #[error("the CA file is unusable: it {0}")]
+    #[error("{}", tr!("the CA file is unusable: it {what}", what = _0))]
     Roots(PkiError),
     /// The client certificate is not valid now; servers say nothing helpful about it, so it is said before asking.
     #[error(
-        "the client certificate {subject} {when}; re-issue it before going on, a server would just close the connection"
-    )]
+        "{}", tr!("the client certificate {subject} {when}; re-issue it before going on, a server would just close the connection", subject = subject, when = when))]
     ClientCertNotValid {
         /// Its subject.
         subject: String,
@@ -60,7 +59,7 @@ pub enum TlsError {
         when: String,
     },
     /// The server's certificate does not hold.
-    #[error("the served certificate ({subject}) does not hold: {why}")]
+    #[error("{}", tr!("the served certificate ({subject}) does not hold: {why}", subject = subject, why = why))]
     Untrusted {
         /// Its subject.
         subject: String,
@@ -69,28 +68,26 @@ pub enum TlsError {
     },
     /// The server did not take our certificate.
     #[error(
-        "the server refused this client certificate: {alert}; check that it comes from the CA that the server trusts, is not expired, and allows clientAuth"
-    )]
+        "{}", tr!("the server refused this client certificate: {alert}; check that it comes from the CA that the server trusts, is not expired, and allows clientAuth", alert = alert))]
     Refused {
         /// The TLS alert.
         alert: String,
     },
     /// The handshake failed otherwise.
-    #[error("TLS handshake failed: {why}; check that TLS is served on this port")]
+    #[error("{}", tr!("TLS handshake failed: {why}; check that TLS is served on this port", why = why))]
     Handshake {
         /// What went wrong.
         why: String,
     },
     /// The connection ended too early.
-    #[error("the connection was closed during {during}; look at the server's own log for the reason")]
+    #[error("{}", tr!("the connection was closed during {during}; look at the server's own log for the reason", during = during))]
     Closed {
         /// What was going on.
         during: &'static str,
     },
     /// No end within the deadline.
     #[error(
-        "no end of {during} within {seconds} s; the server accepts connections but does not answer: look at its log and load"
-    )]
+        "{}", tr!("no end of {during} within {seconds} s; the server accepts connections but does not answer: look at its log and load", during = during, seconds = seconds))]
     Timeout {
         /// What was going on.
         during: &'static str,
@@ -98,7 +95,7 @@ pub enum TlsError {
         seconds: u64,
     },
     /// An HTTP request that makes no sense, or an answer that does not.
-    #[error("HTTP: {why}")]
+    #[error("{}", tr!("HTTP: {why}", why = why))]
     Http {
         /// What is wrong.
         why: String,
@@ -289,8 +286,8 @@ impl TlsClient {
         let connecting = TlsConnector::from(Arc::new(config)).connect(name.clone(), stream);
         match tokio::time::timeout(self.deadline, connecting).await {
             Ok(Ok(tls)) => Ok(tls),
-            Ok(Err(e)) => Err(failure(&e, "the TLS handshake")),
-            Err(_) => Err(self.late("the TLS handshake")),
+            Ok(Err(e)) => Err(failure(&e, trs!("the TLS handshake"))),
+            Err(_) => Err(self.late(trs!("the TLS handshake"))),
         }
     }
 
@@ -328,7 +325,7 @@ fn failure(error: &io::Error, during: &'static str) -> TlsError {
             TlsError::Refused { alert: alert_words(*alert) }
         }
         Some(rustls::Error::AlertReceived(alert)) => TlsError::Handshake { why: alert_words(*alert) },
-        Some(rustls::Error::InvalidMessage(_)) => TlsError::Handshake { why: "what came back is not TLS".into() },
+        Some(rustls::Error::InvalidMessage(_)) => TlsError::Handshake { why: trs!("what came back is not TLS").into() },
         Some(other) => TlsError::Handshake { why: other.to_string() },
         None if closes(error) => TlsError::Closed { during },
         None => TlsError::Handshake { why: super::clean::line(&error.to_string()) },
@@ -361,12 +358,12 @@ fn alert_words(alert: rustls::AlertDescription) -> String {
     use rustls::AlertDescription as A;
     match alert {
         A::BadCertificate => {
-            "bad certificate (Go says so of a wrong CA, an expired certificate or a wrong address alike)".into()
+            trs!("bad certificate (Go says so of a wrong CA, an expired certificate or a wrong address alike)").into()
         }
-        A::CertificateExpired => "certificate expired".into(),
-        A::UnknownCA => "unknown CA".into(),
-        A::CertificateRequired => "certificate required (none was shown)".into(),
-        A::UnsupportedCertificate => "unsupported certificate (its usages lack clientAuth)".into(),
+        A::CertificateExpired => trs!("certificate expired").into(),
+        A::UnknownCA => trs!("unknown CA").into(),
+        A::CertificateRequired => trs!("certificate required (none was shown)").into(),
+        A::UnsupportedCertificate => trs!("unsupported certificate (its usages lack clientAuth)").into(),
         other => format!("{other:?}"),
     }
 }

@@ -62,7 +62,9 @@ impl Served {
     /// Everything that is wrong, in words; empty when all is well.
     pub fn why_not(&self) -> String {
         let refused = match &self.client {
-            ClientAuth::Refused(alert) => Some(format!("the server refused this client certificate: {alert}")),
+            ClientAuth::Refused(alert) => {
+                Some(tr!("the server refused this client certificate: {alert}", alert = alert))
+            }
             _ => None,
         };
         let problems = self.problems.iter().map(|p| p.text.clone());
@@ -81,7 +83,7 @@ impl TlsClient {
         let outcome =
             self.handshake(stream, name, &[], &judge, Arc::clone(&shown) as Arc<dyn ResolvesClientCert>).await;
         let Some(seen) = judge.seen() else {
-            let nothing = TlsError::Handshake { why: "no certificate was served".into() };
+            let nothing = TlsError::Handshake { why: trs!("no certificate was served").into() };
             return Err(outcome.err().unwrap_or(nothing));
         };
         let mut chain = seen
@@ -89,14 +91,14 @@ impl TlsClient {
             .iter()
             .map(|der| CertInfo::from_der(der))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|e| TlsError::Handshake { why: format!("the served certificate makes no sense: {e}") })?;
+            .map_err(|e| TlsError::Handshake { why: tr!("the served certificate makes no sense: {e}", e = e) })?;
         let (client, failed) = match outcome {
             Ok(_) if !shown.asked() => (ClientAuth::NotAsked, None),
             Ok(mut tls) => (settled(&mut tls).await, None),
             Err(TlsError::Refused { alert }) => (ClientAuth::Refused(alert), None),
             // A server that asked for a certificate and then hangs up has most likely disliked it.
             Err(TlsError::Closed { .. }) if shown.asked() => {
-                (ClientAuth::Refused("it closed the connection".into()), None)
+                (ClientAuth::Refused(trs!("it closed the connection").into()), None)
             }
             Err(other) => {
                 (if shown.asked() { ClientAuth::Silent } else { ClientAuth::NotAsked }, Some(other.to_string()))
@@ -124,10 +126,10 @@ pub(super) async fn settled(tls: &mut TlsStream<BoxStream>) -> ClientAuth {
     });
     match tokio::time::timeout(SETTLE, settled).await {
         Ok(Some(Ok(1..)) | None) => ClientAuth::Accepted,
-        Ok(Some(Ok(0))) => ClientAuth::Refused("it closed the connection".into()),
-        Ok(Some(Err(e))) => match failure(&e, "the TLS handshake") {
+        Ok(Some(Ok(0))) => ClientAuth::Refused(trs!("it closed the connection").into()),
+        Ok(Some(Err(e))) => match failure(&e, trs!("the TLS handshake")) {
             TlsError::Refused { alert } => ClientAuth::Refused(alert),
-            TlsError::Closed { .. } => ClientAuth::Refused("it closed the connection".into()),
+            TlsError::Closed { .. } => ClientAuth::Refused(trs!("it closed the connection").into()),
             other => ClientAuth::Refused(other.to_string()),
         },
         Err(_) => ClientAuth::Silent,

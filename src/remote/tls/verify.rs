@@ -80,11 +80,11 @@ impl Judge {
 
     fn problems(&self, chain: &[CertificateDer<'_>], name: &ServerName<'_>, now: UnixTime) -> Vec<Problem> {
         let Ok(info) = CertInfo::from_der(&chain[0]) else {
-            return vec![Problem::hard("it cannot be read as a certificate; issue it anew")];
+            return vec![Problem::hard(trs!("it cannot be read as a certificate; issue it anew"))];
         };
         let cert = match ParsedCertificate::try_from(&chain[0]) {
             Ok(cert) => cert,
-            Err(e) => return vec![Problem::hard(format!("{e}; issue it anew"))],
+            Err(e) => return vec![Problem::hard(tr!("{e}; issue it anew", e = e))],
         };
         let at = |time| {
             let algorithms = self.algorithms.all;
@@ -121,31 +121,35 @@ impl Judge {
         let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         if is_about_dates(error) {
             return match not_valid_words(info, now) {
-                Some(when) if info.not_before > now => format!("it {when}; compare the clocks of the hosts"),
-                Some(when) => format!("it {when}; re-issue it"),
+                Some(when) if info.not_before > now => tr!("it {when}; compare the clocks of the hosts", when = when),
+                Some(when) => tr!("it {when}; re-issue it", when = when),
                 None => {
                     let ca = self.roots.infos().iter().find_map(|ca| Some((ca, not_valid_words(ca, now)?)));
                     let (ca, when) =
-                        ca.map_or(("", "is not valid now".into()), |(ca, when)| (ca.subject.as_str(), when));
-                    format!("its CA {ca} {when}; the CA's own renewal comes first")
+                        ca.map_or(("", trs!("is not valid now").into()), |(ca, when)| (ca.subject.as_str(), when));
+                    tr!("its CA {ca} {when}; the CA's own renewal comes first", ca = ca, when = when)
                 }
             };
         }
         let trusted = || self.roots.infos().iter().map(|c| c.subject.as_str()).collect::<Vec<_>>().join(" and ");
         let namesake = self.roots.infos().iter().any(|ca| ca.subject == info.issuer);
         match why {
-            CertificateError::UnknownIssuer | CertificateError::BadSignature if namesake => format!(
-                "it was signed by another key than that of the trusted CA of the same name ({}); a CA was made anew somewhere: find the one in use",
-                info.issuer
+            CertificateError::UnknownIssuer | CertificateError::BadSignature if namesake => tr!(
+                "it was signed by another key than that of the trusted CA of the same name ({issuer}); a CA was made anew somewhere: find the one in use",
+                issuer = info.issuer
             ),
             CertificateError::UnknownIssuer => {
-                format!("it was issued by {}, and trusted is {}; use the CA that issued it", info.issuer, trusted())
+                tr!(
+                    "it was issued by {issuer}, and trusted is {trusted}; use the CA that issued it",
+                    issuer = info.issuer,
+                    trusted = trusted()
+                )
             }
-            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => format!(
-                "its extended key usages ({}) lack serverAuth; re-issue it with the right profile",
-                if info.usages.is_empty() { "none".into() } else { info.usages.join(", ") }
+            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => tr!(
+                "its extended key usages ({usages}) lack serverAuth; re-issue it with the right profile",
+                usages = if info.usages.is_empty() { "none".into() } else { info.usages.join(", ") }
             ),
-            other => format!("{}; re-issue it", super::super::clean::line(&other.to_string())),
+            other => tr!("{other}; re-issue it", other = super::super::clean::line(&other.to_string())),
         }
     }
 }
@@ -163,9 +167,13 @@ pub(super) fn not_valid_words(info: &CertInfo, now: i64) -> Option<String> {
     let day =
         |t: i64| time::OffsetDateTime::from_unix_timestamp(t).map_or_else(|_| t.to_string(), |t| t.date().to_string());
     if now > info.not_after {
-        return Some(format!("expired on {}, {} days ago", day(info.not_after), (now - info.not_after) / 86_400));
+        return Some(tr!(
+            "expired on {not_after}, {days} days ago",
+            not_after = day(info.not_after),
+            days = (now - info.not_after) / 86_400
+        ));
     }
-    (now < info.not_before).then(|| format!("is not valid before {}", day(info.not_before)))
+    (now < info.not_before).then(|| tr!("is not valid before {not_before}", not_before = day(info.not_before)))
 }
 
 fn name_problem(info: &CertInfo, name: &ServerName<'_>) -> Problem {
@@ -173,17 +181,23 @@ fn name_problem(info: &CertInfo, name: &ServerName<'_>) -> Problem {
     if info.sans.is_empty() {
         let common = info.subject.split(", ").find_map(|part| part.strip_prefix("CN="));
         if common.is_some_and(|cn| cn.eq_ignore_ascii_case(&wanted)) {
-            return Problem::soft(format!(
-                "{wanted} stands in its subject alone, not among its names; re-issue it with names"
+            return Problem::soft(tr!(
+                "{wanted} stands in its subject alone, not among its names; re-issue it with names",
+                wanted = wanted
             ));
         }
-        return Problem::hard(format!(
-            "it is not for {wanted}: it has no names at all (subject {}); re-issue it with names",
-            info.subject
+        return Problem::hard(tr!(
+            "it is not for {wanted}: it has no names at all (subject {subject}); re-issue it with names",
+            wanted = wanted,
+            subject = info.subject
         ));
     }
     let names = info.sans.iter().map(San::to_string).collect::<Vec<_>>().join(", ");
-    Problem::hard(format!("it is not for {wanted}: its names are {names}; re-issue it with {wanted} added"))
+    Problem::hard(tr!(
+        "it is not for {wanted}: its names are {names}; re-issue it with {wanted} added",
+        wanted = wanted,
+        names = names
+    ))
 }
 
 impl ServerCertVerifier for Judge {

@@ -62,11 +62,11 @@ impl Sign {
         let kept = (in_use.not_after - in_use.not_before) / 86_400;
         let days = self.cx.cluster.lifetime_days.map_or(kept, i64::from);
         let long = if days > LONG_LIFETIME_DAYS {
-            "; over 825 days, a stolen key is good for as long: `certificates: { lifetime_days: … }` shortens it"
+            trs!("; over 825 days, a stolen key is good for as long: `certificates: { lifetime_days: … }` shortens it")
         } else {
             ""
         };
-        format!("lifetime {days} days{long}")
+        tr!("lifetime {days} days{long}", days = days, long = long)
     }
 }
 
@@ -105,22 +105,30 @@ impl Step for Sign {
             return Ok(Probe::Blocked(vec![Finding {
                 severity: Severity::Block,
                 host: Some(seen.shop.host.clone()),
-                what: format!("{}:{} is for another key than the one in use", seen.shop.host, seen.shop.cert.display()),
-                why: "a certificate signed for the wrong key stops every apiserver that gets it".into(),
-                remedy: format!(
-                    "put the pair in use ({}:{}) there, then run again",
-                    self.cx.source().name,
-                    seen.in_use_path.display()
+                what: tr!(
+                    "{host}:{cert} is for another key than the one in use",
+                    host = seen.shop.host,
+                    cert = seen.shop.cert.display()
+                ),
+                why: trs!("a certificate signed for the wrong key stops every apiserver that gets it").into(),
+                remedy: tr!(
+                    "put the pair in use ({name}:{in_use_path}) there, then run again",
+                    name = self.cx.source().name,
+                    in_use_path = seen.in_use_path.display()
                 ),
             }]));
         }
         let has = seen.issued.as_ref().map(|i| i.sans.clone()).unwrap_or_default();
         let missing = lacking(&self.cx.cluster, &has);
         if seen.issued.is_some() && missing.is_empty() {
-            return Ok(Probe::Done(format!("{}:{} has every address", seen.shop.host, seen.shop.cert.display())));
+            return Ok(Probe::Done(tr!(
+                "{host}:{cert} has every address",
+                host = seen.shop.host,
+                cert = seen.shop.cert.display()
+            )));
         }
         let names = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        Ok(Probe::Todo(format!("{} lacks {names}", seen.shop.cert.display())))
+        Ok(Probe::Todo(tr!("{cert} lacks {names}", cert = seen.shop.cert.display(), names = names)))
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {
@@ -154,35 +162,42 @@ impl Step for Sign {
             path,
             sans: SanDiff::between(&seen.in_use.sans, &sans),
             notes: vec![
-                format!("key kept ({}); subject kept: {}", seen.in_use.key_type, seen.in_use.subject),
+                tr!(
+                    "key kept ({key_type}); subject kept: {subject}",
+                    key_type = seen.in_use.key_type,
+                    subject = seen.in_use.subject
+                ),
                 self.lifetime(&seen.in_use),
-                format!("signed by {}:{}", seen.shop.host, seen.shop.ca_key.display()),
+                tr!("signed by {host}:{ca_key}", host = seen.shop.host, ca_key = seen.shop.ca_key.display()),
             ],
         }];
         plan.view.expected = texts::expected(KIND);
-        plan.view.notes.push("no apiserver gets it in this step".into());
+        plan.view.notes.push(trs!("no apiserver gets it in this step").into());
         Ok(plan)
     }
 
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         let seen = self.look().await?;
         let Some(issued) = seen.issued.as_ref().filter(|i| lacking(&self.cx.cluster, &i.sans).is_empty()) else {
-            return Err(ActError::NotProven(format!("{} still lacks names; run again", seen.shop.cert.display())));
+            return Err(ActError::NotProven(tr!(
+                "{cert} still lacks names; run again",
+                cert = seen.shop.cert.display()
+            )));
         };
         if !seen.same_key() {
-            return Err(ActError::NotProven(format!(
-                "{} is not for the key in use; put it back and run again",
-                seen.shop.cert.display()
+            return Err(ActError::NotProven(tr!(
+                "{cert} is not for the key in use; put it back and run again",
+                cert = seen.shop.cert.display()
             )));
         }
         Ok(vec![
-            format!(
-                "{}:{} has {} names and the key in use",
-                seen.shop.host,
-                seen.shop.cert.display(),
-                issued.sans.len()
+            tr!(
+                "{host}:{cert} has {sans} names and the key in use",
+                host = seen.shop.host,
+                cert = seen.shop.cert.display(),
+                sans = issued.sans.len()
             ),
-            "it was checked against the CA before it was written".into(),
+            trs!("it was checked against the CA before it was written").into(),
         ])
     }
 }

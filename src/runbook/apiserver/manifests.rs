@@ -44,7 +44,7 @@ pub(super) async fn look(cx: &Ctx, host: &HostName) -> Result<Dir, ActError> {
     let dir = &cx.cluster.kube.manifests;
     let listed = run_ok(&*cx.remote, host, &Op::ListTree { dir: dir.clone() }).await?;
     let states = crate::survey::parse::file_states(&listed.text())
-        .map_err(|e| ActError::NotProven(format!("{host}: {e}; look at {}", dir.display())))?;
+        .map_err(|e| ActError::NotProven(tr!("{host}: {e}; look at {dir}", host = host, e = e, dir = dir.display())))?;
     let files = states.into_iter().filter(|s| s.path.parent() == Some(dir) && s.kind != crate::survey::FileKind::Dir);
     let (hidden, read): (Vec<PathBuf>, Vec<PathBuf>) = files.map(|s| s.path).partition(|p| name_of(p).starts_with('.'));
     let texts = futures::future::try_join_all(read.iter().map(|p| cx.need_text(host, p))).await?;
@@ -61,9 +61,11 @@ pub(super) async fn look(cx: &Ctx, host: &HostName) -> Result<Dir, ActError> {
             return Ok(Dir { apiserver: Manifest { path, text, parked: true }, stray });
         }
     }
-    Err(ActError::NotProven(format!(
-        "{host}: no manifest of {POD} in {}; put it back from a backup, or fix `layout.kubernetes.manifests`",
-        dir.display()
+    Err(ActError::NotProven(tr!(
+        "{host}: no manifest of {pod} in {dir}; put it back from a backup, or fix `layout.kubernetes.manifests`",
+        host = host,
+        pod = POD,
+        dir = dir.display()
     )))
 }
 
@@ -100,10 +102,12 @@ fn stray(host: &HostName, texts: &BTreeMap<PathBuf, String>) -> Vec<Finding> {
         findings.push(Finding {
             severity: Severity::Block,
             host: Some(host.clone()),
-            what: format!("{host}: {} does not belong there", path.display()),
+            what: tr!("{host}: {path} does not belong there", host = host, path = path.display()),
             why,
-            remedy: "move it out of the directory (kubelet reads every name without a leading dot), then run again"
-                .into(),
+            remedy: trs!(
+                "move it out of the directory (kubelet reads every name without a leading dot), then run again"
+            )
+            .into(),
         });
     };
     let mut by_pod: BTreeMap<String, Vec<&PathBuf>> = BTreeMap::new();
@@ -111,7 +115,8 @@ fn stray(host: &HostName, texts: &BTreeMap<PathBuf, String>) -> Vec<Finding> {
         if !usual(path) {
             block(
                 path,
-                "kubelet reads it as a manifest, whatever its name: a copy becomes a second pod that may win".into(),
+                trs!("kubelet reads it as a manifest, whatever its name: a copy becomes a second pod that may win")
+                    .into(),
             );
         } else if let Some(pod) = pod_name(text) {
             by_pod.entry(pod).or_default().push(path);
@@ -119,7 +124,10 @@ fn stray(host: &HostName, texts: &BTreeMap<PathBuf, String>) -> Vec<Finding> {
     }
     for (pod, paths) in by_pod.into_iter().filter(|(_, paths)| paths.len() > 1) {
         for path in &paths {
-            block(path, format!("{} files define the pod {pod}: which one wins is chance", paths.len()));
+            block(
+                path,
+                tr!("{paths} files define the pod {pod}: which one wins is chance", paths = paths.len(), pod = pod),
+            );
         }
     }
     findings

@@ -49,11 +49,11 @@ async fn workshop(cx: &Ctx) -> Result<Workshop, ActError> {
         }
     }
     Err(ActError::Pki {
-        what: "cluster CA key".into(),
-        why: format!(
-            "no original has {} and {}; put them back on one of them to sign with, or fix `layout.kubernetes.issue_dir`",
-            kube.issuing_ca().display(),
-            kube.issuing_ca_key().display()
+        what: trs!("cluster CA key").into(),
+        why: tr!(
+            "no original has {issuing_ca} and {issuing_ca_key}; put them back on one of them to sign with, or fix `layout.kubernetes.issue_dir`",
+            issuing_ca = kube.issuing_ca().display(),
+            issuing_ca_key = kube.issuing_ca_key().display()
         ),
     })
 }
@@ -83,7 +83,7 @@ pub(super) async fn port_taken(cx: &Ctx) -> Result<Vec<Finding>, ActError> {
     let mut findings = Vec::new();
     for (node, out) in cx.cluster.all_masters().zip(answers) {
         let facts = crate::survey::facts::parse(&out.text(), now, now)
-            .map_err(|e| ActError::NotProven(format!("{}: {e}; look at the host", node.name)))?;
+            .map_err(|e| ActError::NotProven(tr!("{name}: {e}; look at the host", name = node.name, e = e)))?;
         let Some((_, program)) = facts.listeners.iter().find(|(p, program)| *p == port && program.contains("nginx"))
         else {
             continue;
@@ -91,11 +91,12 @@ pub(super) async fn port_taken(cx: &Ctx) -> Result<Vec<Finding>, ActError> {
         findings.push(Finding {
             severity: Severity::Block,
             host: Some(node.name.clone()),
-            what: format!("{}: {program} listens on {port}", node.name),
-            why: "an apiserver cannot start where a worker's proxy holds its port".into(),
-            remedy: format!(
-                "stop and remove the proxy on {} (docker rm -f {}), then run again",
-                node.name, cx.cluster.kube.nginx_container
+            what: tr!("{name}: {program} listens on {port}", name = node.name, program = program, port = port),
+            why: trs!("an apiserver cannot start where a worker's proxy holds its port").into(),
+            remedy: tr!(
+                "stop and remove the proxy on {name} (docker rm -f {nginx_container}), then run again",
+                name = node.name,
+                nginx_container = cx.cluster.kube.nginx_container
             ),
         });
     }

@@ -71,18 +71,23 @@ impl Step for OpensslConf {
     async fn probe(&self) -> Result<Probe, ActError> {
         let path = self.cx.cluster.kube.openssl_conf();
         Ok(match self.look().await? {
-            None => Probe::Done(format!("no original has {}: nothing to keep in step", path.display())),
+            None => Probe::Done(tr!("no original has {path}: nothing to keep in step", path = path.display())),
             Some(seen) if seen.added.is_empty() => {
-                Probe::Done(format!("{}:{} has every address", seen.host, path.display()))
+                Probe::Done(tr!("{host}:{path} has every address", host = seen.host, path = path.display()))
             }
-            Some(seen) => Probe::Todo(format!("{}:{} lacks {}", seen.host, path.display(), seen.added.join(", "))),
+            Some(seen) => Probe::Todo(tr!(
+                "{host}:{path} lacks {added}",
+                host = seen.host,
+                path = path.display(),
+                added = seen.added.join(", ")
+            )),
         })
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {
         let path = self.cx.cluster.kube.openssl_conf();
         let Some(seen) = self.look().await? else {
-            return Err(ActError::NotProven(format!("no original has {} any more; run again", path.display())));
+            return Err(ActError::NotProven(tr!("no original has {path} any more; run again", path = path.display())));
         };
         let state = self.cx.stat_one(&seen.host, &path).await?;
         let backup = self.cx.kept(KIND, &path);
@@ -109,9 +114,9 @@ impl Step for OpensslConf {
         let path = self.cx.cluster.kube.openssl_conf();
         match self.look().await? {
             Some(seen) if seen.added.is_empty() => {
-                Ok(vec![format!("{}:{} names every master", seen.host, path.display())])
+                Ok(vec![tr!("{host}:{path} names every master", host = seen.host, path = path.display())])
             }
-            _ => Err(ActError::NotProven(format!("{} still lacks names; run again", path.display()))),
+            _ => Err(ActError::NotProven(tr!("{path} still lacks names; run again", path = path.display()))),
         }
     }
 }

@@ -112,43 +112,44 @@ impl Rollout {
         let backup = self.cx.kept(KIND, &look.cert_path);
         let shop = workshop(&self.cx).await?;
         let same_key = |(i, _): &(CertInfo, FileState)| i.key_fingerprint == look.cert.key_fingerprint;
-        let (act, sans, note): (Box<dyn Act>, _, _) =
-            if let Some((issued, file)) = self.issued().await?.filter(same_key) {
-                // Seen before it is signed, in a plan: shown as it will be, and no file that comes fits an empty checksum.
-                let signed = lacking(&self.cx.cluster, &issued.sans).is_empty();
-                let copy = CopyFile {
-                    from: shop.host.clone(),
-                    from_path: shop.cert.clone(),
-                    secret: false,
-                    size: file.size,
-                    to: self.node.name.clone(),
-                    to_path: look.cert_path.clone(),
-                    mode,
-                    owner,
-                    sha256: file.sha256.filter(|_| signed).unwrap_or_default(),
-                    backup: Some(backup.clone()),
-                };
-                let note = format!("the one signed before, from {}:{}", shop.host, shop.cert.display());
-                (Box::new(copy), issued.sans, note)
-            } else {
-                let sans = wanted_sans(&self.cx.cluster, &look.cert.sans);
-                let issue = IssueCert {
-                    ca_host: shop.host.clone(),
-                    ca: shop.ca.clone(),
-                    ca_key: shop.ca_key.clone(),
-                    template_host: self.node.name.clone(),
-                    template: look.cert_path.clone(),
-                    host: self.node.name.clone(),
-                    path: look.cert_path.clone(),
-                    mode,
-                    owner,
-                    backup: Some(backup.clone()),
-                    sans: sans.clone(),
-                    lifetime_days: self.cx.cluster.lifetime_days,
-                    key: ForKey::Kept,
-                };
-                (Box::new(issue), sans, "this master has a key of its own: signed for that key".to_owned())
+        let (act, sans, note): (Box<dyn Act>, _, _) = if let Some((issued, file)) =
+            self.issued().await?.filter(same_key)
+        {
+            // Seen before it is signed, in a plan: shown as it will be, and no file that comes fits an empty checksum.
+            let signed = lacking(&self.cx.cluster, &issued.sans).is_empty();
+            let copy = CopyFile {
+                from: shop.host.clone(),
+                from_path: shop.cert.clone(),
+                secret: false,
+                size: file.size,
+                to: self.node.name.clone(),
+                to_path: look.cert_path.clone(),
+                mode,
+                owner,
+                sha256: file.sha256.filter(|_| signed).unwrap_or_default(),
+                backup: Some(backup.clone()),
             };
+            let note = tr!("the one signed before, from {host}:{cert}", host = shop.host, cert = shop.cert.display());
+            (Box::new(copy), issued.sans, note)
+        } else {
+            let sans = wanted_sans(&self.cx.cluster, &look.cert.sans);
+            let issue = IssueCert {
+                ca_host: shop.host.clone(),
+                ca: shop.ca.clone(),
+                ca_key: shop.ca_key.clone(),
+                template_host: self.node.name.clone(),
+                template: look.cert_path.clone(),
+                host: self.node.name.clone(),
+                path: look.cert_path.clone(),
+                mode,
+                owner,
+                backup: Some(backup.clone()),
+                sans: sans.clone(),
+                lifetime_days: self.cx.cluster.lifetime_days,
+                key: ForKey::Kept,
+            };
+            (Box::new(issue), sans, trs!("this master has a key of its own: signed for that key").to_owned())
+        };
         let (host, path) = (self.node.name.clone(), look.cert_path.clone());
         let undo = UndoAct::RestoreFile { host: host.to_string(), path: path.clone(), backup };
         let change = CertChange { host, path, sans: SanDiff::between(&look.cert.sans, &sans), notes: vec![note] };
@@ -186,12 +187,16 @@ impl Rollout {
     fn meanwhile(&self) -> String {
         let others = self.others().map(|n| n.name.to_string()).collect::<Vec<_>>();
         if others.is_empty() {
-            return format!(
-                "the API: {} is the only master. What runs goes on running; nothing is scheduled, changed or watched until its apiserver is back",
-                self.node.name
+            return tr!(
+                "the API: {name} is the only master. What runs goes on running; nothing is scheduled, changed or watched until its apiserver is back",
+                name = self.node.name
             );
         }
-        format!("the apiserver on {}; the API is served by {} meanwhile", self.node.name, others.join(", "))
+        tr!(
+            "the apiserver on {name}; the API is served by {others} meanwhile",
+            name = self.node.name,
+            others = others.join(", ")
+        )
     }
 }
 
@@ -262,13 +267,21 @@ impl Step for Rollout {
         if look.stale_cert || look.dir.apiserver.parked || look.after != look.dir.apiserver.text {
             let missing =
                 lacking(&self.cx.cluster, &look.cert.sans).iter().map(ToString::to_string).collect::<Vec<_>>();
-            let names = if missing.is_empty() { "as issued".into() } else { format!("without {}", missing.join(", ")) };
+            let names = if missing.is_empty() {
+                trs!("as issued").into()
+            } else {
+                tr!("without {missing}", missing = missing.join(", "))
+            };
             let members = look.old_flags[0].1.split(',').count();
-            return Ok(Probe::Todo(format!("certificate {names}; manifest with {members} etcd servers")));
+            return Ok(Probe::Todo(tr!(
+                "certificate {names}; manifest with {members} etcd servers",
+                names = names,
+                members = members
+            )));
         }
         Ok(match self.goal(&look, None).seen(&self.cx.remote, &self.client().await?).await {
             Ok(proof) => Probe::Done(proof),
-            Err(missing) => Probe::Todo(format!("its files are right, the apiserver is not: {missing}")),
+            Err(missing) => Probe::Todo(tr!("its files are right, the apiserver is not: {missing}", missing = missing)),
         })
     }
 
@@ -307,11 +320,11 @@ impl Step for Rollout {
         (plan.view.certs, plan.view.diffs) = (certs, diffs);
         plan.view.down_meanwhile = Some(self.meanwhile());
         plan.view.expected = texts::expected(KIND);
-        plan.view.notes.push("kubelet starts the new apiserver; the old one closes its port at once and serves its open requests to their end".into());
+        plan.view.notes.push(trs!("kubelet starts the new apiserver; the old one closes its port at once and serves its open requests to their end").into());
         if look.flags[0].1 == look.old_flags[0].1 && look.old_flags[0].1.split(',').count() == 1 {
-            plan.view.notes.push(format!(
-                "--etcd-servers stays {}: this apiserver uses its own host's member alone",
-                look.flags[0].1
+            plan.view.notes.push(tr!(
+                "--etcd-servers stays {flags}: this apiserver uses its own host's member alone",
+                flags = look.flags[0].1
             ));
         }
         Ok(plan)
@@ -333,9 +346,9 @@ impl Step for Rollout {
             if !seen.by_peer_url(&self.cx.cluster.peer_url(joiner)).is_some_and(|m| m.started() && !m.learner) {
                 block(
                     joiner,
-                    format!("{} is no voter of etcd yet", joiner.name),
-                    "an apiserver that is told of a member which does not answer waits for it",
-                    format!("let {} join etcd first (chapter 2)", joiner.name),
+                    tr!("{name} is no voter of etcd yet", name = joiner.name),
+                    trs!("an apiserver that is told of a member which does not answer waits for it"),
+                    tr!("let {name} join etcd first (chapter 2)", name = joiner.name),
                 );
             }
         }
@@ -345,9 +358,12 @@ impl Step for Rollout {
             if let Err(why) = answer {
                 block(
                     node,
-                    format!("the apiserver on {} is not healthy: {why}", node.name),
-                    "two apiservers would be down at the same time",
-                    format!("repair {} first (kubelet's journal, the container's log), then come back", node.name),
+                    tr!("the apiserver on {name} is not healthy: {why}", name = node.name, why = why),
+                    trs!("two apiservers would be down at the same time"),
+                    tr!(
+                        "repair {name} first (kubelet's journal, the container's log), then come back",
+                        name = node.name
+                    ),
                 );
             }
         }
@@ -357,18 +373,26 @@ impl Step for Rollout {
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         let look = self.look().await?;
         if look.stale_cert || look.after != look.dir.apiserver.text || look.dir.apiserver.parked {
-            return Err(ActError::NotProven(format!("{}: its files are not as written; run again", self.node.name)));
+            return Err(ActError::NotProven(tr!(
+                "{name}: its files are not as written; run again",
+                name = self.node.name
+            )));
         }
         if let Some(stray) = look.dir.stray.first() {
             return Err(ActError::NotProven(format!("{}; {}", stray.what, stray.remedy)));
         }
-        let proof = self
-            .goal(&look, None)
-            .seen(&self.cx.remote, &self.client().await?)
-            .await
-            .map_err(|why| ActError::NotProven(format!("{}: {why}; look at kubelet's journal", self.node.name)))?;
+        let proof = self.goal(&look, None).seen(&self.cx.remote, &self.client().await?).await.map_err(|why| {
+            ActError::NotProven(tr!("{name}: {why}; look at kubelet's journal", name = self.node.name, why = why))
+        })?;
         let members = look.flags[0].1.split(',').count();
-        Ok(vec![proof, format!("{}: it runs with {members} etcd servers, /healthz is ok", self.node.name)])
+        Ok(vec![
+            proof,
+            tr!(
+                "{name}: it runs with {members} etcd servers, /healthz is ok",
+                name = self.node.name,
+                members = members
+            ),
+        ])
     }
 }
 

@@ -61,7 +61,7 @@ pub fn structured_for_joiner(text: &str, who: &Who) -> Result<String, EditError>
         let what = if key.is_empty() { format!("`{new}`") } else { key };
         out = structured::replace(&out, &path, &part, &new, &what)?;
     }
-    Err(EditError::Elusive("a value that changes without end".into()))
+    Err(EditError::Elusive(trs!("a value that changes without end").into()))
 }
 
 /// An environment file or a unit made the joiner's: flags and variables in lines that are no comments.
@@ -204,9 +204,9 @@ pub fn mentions(text: &str, who: &Who) -> Vec<Mention> {
     for (number, line) in text.lines().enumerate() {
         let Some((at, what)) = words.iter().find_map(|w| Some((word_at(line, w)?, *w))) else { continue };
         let explained = match () {
-            () if is_comment(line) || comment_before(line, at) => Some("a comment"),
-            () if lists_all(line, what == address, who) => Some("a list of all masters"),
-            () if one_of_lines(text, line, what, who) => Some("one of a list of all masters, a line each"),
+            () if is_comment(line) || comment_before(line, at) => Some(trs!("a comment")),
+            () if lists_all(line, what == address, who) => Some(trs!("a list of all masters")),
+            () if one_of_lines(text, line, what, who) => Some(trs!("one of a list of all masters, a line each")),
             () => None,
         };
         let mention = Mention { line: number + 1, what: what.to_owned(), excerpt: excerpt(line, at), explained };
@@ -281,7 +281,7 @@ pub fn masked(text: &str) -> String {
         }
         // A block of several lines is covered line by line; a word that short would cover half the file.
         for line in value.lines().filter(|l| l.len() >= 6) {
-            out = out.replace(line, &format!("(secret, {} characters)", line.len()));
+            out = out.replace(line, &tr!("(secret, {length} characters)", length = line.len()));
         }
     }
     out

@@ -13,10 +13,10 @@ mod structured;
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum EditError {
     /// A setting that has to be there is not.
-    #[error("has no --{0}; add it by hand as on the other members, then run again")]
+    #[error("{}", tr!("has no --{what}; add it by hand as on the other members, then run again", what = _0))]
     Missing(String),
     /// A setting stands there more than once.
-    #[error("has --{flag} more than once (lines {lines}); leave one, then run again")]
+    #[error("{}", tr!("has --{flag} more than once (lines {lines}); leave one, then run again", flag = flag, lines = lines))]
     Twice {
         /// The flag, without dashes.
         flag: String,
@@ -24,18 +24,17 @@ pub enum EditError {
         lines: String,
     },
     /// It can't be parsed.
-    #[error("is neither JSON nor YAML: {0}; mend it by hand, then run again")]
+    #[error("{}", tr!("is neither JSON nor YAML: {what}; mend it by hand, then run again", what = _0))]
     Unreadable(String),
     /// What is to change was understood, but where it stands in the text can't be told for sure.
-    #[error("has {0} in a form that can't be edited in place; change it by hand, then run again")]
+    #[error("{}", tr!("has {what} in a form that can't be edited in place; change it by hand, then run again", what = _0))]
     Elusive(String),
     /// An entry that has to be there is not.
-    #[error("has no {0}; add it by hand as on the other masters, then run again")]
+    #[error("{}", tr!("has no {what}; add it by hand as on the other masters, then run again", what = _0))]
     MissingEntry(String),
     /// A mention of the source host would be carried over.
     #[error(
-        "line {line} still says {needle}: `{text}`; it is not known what that is for: change it on the source, or copy the file by hand, then run again"
-    )]
+        "{}", tr!("line {line} still says {needle}: `{text}`; it is not known what that is for: change it on the source, or copy the file by hand, then run again", line = line, needle = needle, text = text))]
     Leftover {
         /// One-based line.
         line: usize,
@@ -45,7 +44,7 @@ pub enum EditError {
         text: String,
     },
     /// Something that can't be edited without guessing.
-    #[error("line {line}: {why}; then run again")]
+    #[error("{}", tr!("line {line}: {why}; then run again", line = line, why = why))]
     Unclear {
         /// One-based line.
         line: usize,

@@ -50,9 +50,9 @@ pub fn with_servers(text: &str, originals: &[Spellings], joiners: &[Spellings]) 
         let Some((template, spelling)) = template(&block, originals) else {
             return Err(EditError::Unclear {
                 line: line_of(text, block.at),
-                why: format!(
-                    "every master of upstream {} is marked down or backup; add the new ones by hand",
-                    block.name
+                why: tr!(
+                    "every master of upstream {name} is marked down or backup; add the new ones by hand",
+                    name = block.name
                 ),
             });
         };
@@ -117,20 +117,24 @@ fn found(text: &str, originals: &[Spellings]) -> Result<Vec<Block>, EditError> {
         let absent = originals.iter().filter(|o| !part.lists(o)).filter_map(|o| o.first().cloned()).collect::<Vec<_>>();
         return Err(EditError::Unclear {
             line: line_of(text, part.at),
-            why: format!(
-                "upstream {} lists some of the masters, but not {}; find out why and add what is missing",
-                part.name,
-                absent.join(", ")
+            why: tr!(
+                "upstream {name} lists some of the masters, but not {absent}; find out why and add what is missing",
+                name = part.name,
+                absent = absent.join(", ")
             ),
         });
     }
     let line = includes.first().map_or(1, |at| line_of(text, *at));
     let why = match includes.first() {
         Some(_) => {
-            "no upstream of this file lists the masters; it may be in a file that is included here: name that one as `layout.kubernetes.nginx_conf`, or add the masters by hand"
+            trs!(
+                "no upstream of this file lists the masters; it may be in a file that is included here: name that one as `layout.kubernetes.nginx_conf`, or add the masters by hand"
+            )
         }
         None => {
-            "no upstream lists the masters; look whether this is the proxy's configuration, or fix `layout.kubernetes.nginx_conf`"
+            trs!(
+                "no upstream lists the masters; look whether this is the proxy's configuration, or fix `layout.kubernetes.nginx_conf`"
+            )
         }
     };
     Err(EditError::Unclear { line, why: why.into() })
@@ -220,7 +224,7 @@ fn parse(text: &str) -> Result<(Vec<Block>, Vec<usize>), EditError> {
             }
             Token::Close(at) => {
                 if open.pop().is_none() || !words.is_empty() {
-                    let why = "a closing brace stands where none can; mend the file".into();
+                    let why = trs!("a closing brace stands where none can; mend the file").into();
                     return Err(EditError::Unclear { line: line_of(text, at), why });
                 }
                 if let Some((block, _)) = current.take_if(|(_, depth)| open.len() < *depth) {
@@ -232,11 +236,11 @@ fn parse(text: &str) -> Result<(Vec<Block>, Vec<usize>), EditError> {
     if let Some(at) = open.first() {
         return Err(EditError::Unclear {
             line: line_of(text, *at),
-            why: "this brace is never closed; mend the file".into(),
+            why: trs!("this brace is never closed; mend the file").into(),
         });
     }
     if let Some((word, range)) = words.first() {
-        let why = format!("`{}` has no semicolon; mend the file", crate::remote::clean::line(word));
+        let why = tr!("`{word}` has no semicolon; mend the file", word = crate::remote::clean::line(word));
         return Err(EditError::Unclear { line: line_of(text, range.start), why });
     }
     Ok((blocks, includes))
@@ -262,7 +266,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, EditError> {
                         Some((_, '\\')) => word.extend(chars.next().map(|(_, c)| c)),
                         Some((_, c)) => word.push(c),
                         None => {
-                            let why = "this quote is never closed; mend the file".into();
+                            let why = trs!("this quote is never closed; mend the file").into();
                             return Err(EditError::Unclear { line: line_of(text, at), why });
                         }
                     }

@@ -75,19 +75,19 @@ fn place(text: &str) -> Result<Place<'_>, EditError> {
     match found[..] {
         [] => Err(EditError::Unclear {
             line: 1,
-            why: "no line says subjectAltName, so it is not known where its names stand; add `subjectAltName = @alt_names` and the section as in the other issuing directories".into(),
+            why: trs!("no line says subjectAltName, so it is not known where its names stand; add `subjectAltName = @alt_names` and the section as in the other issuing directories").into(),
         }),
         [one] => match one.value.strip_prefix('@') {
             Some(section) => Ok(Place::Section(section.trim().to_owned())),
             None if one.raw.trim_end().ends_with('\\') || one.value.contains('$') => Err(EditError::Unclear {
                 line: one.number,
-                why: "subjectAltName goes on over several lines or uses a variable; add the addresses by hand".into(),
+                why: trs!("subjectAltName goes on over several lines or uses a variable; add the addresses by hand").into(),
             }),
             None => Ok(Place::Inline(one.clone())),
         },
         [_, second, ..] => Err(EditError::Unclear {
             line: second.number,
-            why: "subjectAltName stands here a second time with another value; add the addresses to the one that is used".into(),
+            why: trs!("subjectAltName stands here a second time with another value; add the addresses to the one that is used").into(),
         }),
     }
 }
@@ -165,7 +165,10 @@ fn word(san: &San) -> Result<String, EditError> {
 }
 
 fn unknown(other: &str) -> EditError {
-    EditError::Unclear { line: 1, why: format!("{other} is neither an address nor a DNS name; add it by hand") }
+    EditError::Unclear {
+        line: 1,
+        why: tr!("{other} is neither an address nor a DNS name; add it by hand", other = other),
+    }
 }
 
 /// One more line, after the last of its kind, else after the last of the section.
@@ -182,8 +185,9 @@ fn appended(text: &str, section: &str, san: &San) -> Result<String, EditError> {
     let Some(neighbour) = same.next_back().or(all.last()) else {
         return Err(EditError::Unclear {
             line: lines(text).iter().find(|l| l.key == "subjectAltName").map_or(1, |l| l.number),
-            why: format!(
-                "subjectAltName points to the section {section}, which has no names; add the addresses by hand"
+            why: tr!(
+                "subjectAltName points to the section {section}, which has no names; add the addresses by hand",
+                section = section
             ),
         });
     };

@@ -32,7 +32,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Value>, EditError> {
     if docs.iter().all(|d| d.is_mapping() || d.is_null()) && docs.iter().any(Value::is_mapping) {
         return Ok(docs);
     }
-    Err(EditError::Unreadable("it holds no mapping".into()))
+    Err(EditError::Unreadable(trs!("it holds no mapping").into()))
 }
 
 /// Every text in the documents with the path to it, in the file's order.

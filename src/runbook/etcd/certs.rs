@@ -83,10 +83,14 @@ impl Reissue {
         let path = self.cx.cluster.etcd.cert(lacking.pair);
         let state = self.cx.stat_one(&self.node.name, &path).await?;
         let backup = self.cx.kept(KIND, &path);
-        let mut notes = vec![format!("key kept ({}); subject kept: {}", lacking.now.key_type, lacking.now.subject)];
+        let mut notes = vec![tr!(
+            "key kept ({key_type}); subject kept: {subject}",
+            key_type = lacking.now.key_type,
+            subject = lacking.now.subject
+        )];
         let act: Box<dyn Act> = if let Some(twin) = self.twin(lacking, &path).await? {
             let theirs = self.cx.stat_one(&twin.name, &path).await?;
-            notes.push(format!("the same certificate as {}'s", twin.name));
+            notes.push(tr!("the same certificate as {name}'s", name = twin.name));
             Box::new(CopyFile {
                 from: twin.name.clone(),
                 from_path: path.clone(),
@@ -126,11 +130,11 @@ impl Reissue {
         let kept = (now.not_after - now.not_before) / 86_400;
         let days = self.cx.cluster.lifetime_days.map_or(kept, i64::from);
         let long = if days > LONG_LIFETIME_DAYS {
-            "; over 825 days: `certificates: { lifetime_days: … }` shortens it"
+            trs!("; over 825 days: `certificates: { lifetime_days: … }` shortens it")
         } else {
             ""
         };
-        format!("lifetime {days} days{long}")
+        tr!("lifetime {days} days{long}", days = days, long = long)
     }
 }
 
@@ -173,10 +177,10 @@ impl Step for Reissue {
     async fn probe(&self) -> Result<Probe, ActError> {
         let lacking = self.lacking().await?;
         if lacking.is_empty() {
-            return Ok(Probe::Done("its certificates have every address".into()));
+            return Ok(Probe::Done(trs!("its certificates have every address").into()));
         }
         let which = lacking.iter().map(|l| l.pair.to_string()).collect::<Vec<_>>().join(", ");
-        Ok(Probe::Todo(format!("{which}: joiners' addresses are missing")))
+        Ok(Probe::Todo(tr!("{which}: joiners' addresses are missing", which = which)))
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {
@@ -209,12 +213,15 @@ impl Step for Reissue {
         plan.view.certs = certs;
         plan.view.expected = texts::expected(KIND);
         if restart {
-            plan.view.down_meanwhile =
-                Some(format!("etcd on {} restarts: this version reads its certificates only at start", self.node.name));
+            plan.view.down_meanwhile = Some(tr!(
+                "etcd on {name} restarts: this version reads its certificates only at start",
+                name = self.node.name
+            ));
         } else {
-            plan.view.notes.push(format!(
-                "etcd on {} keeps running (process {pid}): it re-reads its pairs on each handshake",
-                self.node.name
+            plan.view.notes.push(tr!(
+                "etcd on {name} keeps running (process {pid}): it re-reads its pairs on each handshake",
+                name = self.node.name,
+                pid = pid
             ));
         }
         Ok(plan)
@@ -228,18 +235,24 @@ impl Step for Reissue {
         let mut proofs = self.cx.prove_served(&self.node).await?;
         let lacking = self.lacking().await?;
         if let Some(l) = lacking.first() {
-            return Err(ActError::NotProven(format!("{}: {} still lacks names; run again", self.node.name, l.pair)));
+            return Err(ActError::NotProven(tr!(
+                "{name}: {pair} still lacks names; run again",
+                name = self.node.name,
+                pair = l.pair
+            )));
         }
         let pid = *self.pid.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(before) = pid {
             let now = self.cx.unit(&self.node.name, &self.cx.cluster.etcd.unit).await?.main_pid;
             if now != before {
-                return Err(ActError::NotProven(format!(
-                    "{}: etcd restarted meanwhile (process {before}, now {now}); look at its journal",
-                    self.node.name
+                return Err(ActError::NotProven(tr!(
+                    "{name}: etcd restarted meanwhile (process {before}, now {now}); look at its journal",
+                    name = self.node.name,
+                    before = before,
+                    now = now
                 )));
             }
-            proofs.push(format!("etcd is still process {now}"));
+            proofs.push(tr!("etcd is still process {now}", now = now));
         }
         Ok(proofs)
     }

@@ -81,10 +81,10 @@ impl Step for UpdateConf {
     async fn probe(&self) -> Result<Probe, ActError> {
         let stale = self.stale().await?;
         if stale.is_empty() {
-            return Ok(Probe::Done("every etcd.conf lists every member".into()));
+            return Ok(Probe::Done(trs!("every etcd.conf lists every member").into()));
         }
         let hosts = stale.iter().map(|s| s.node.name.to_string()).collect::<Vec<_>>().join(", ");
-        Ok(Probe::Todo(format!("--initial-cluster is not complete on {hosts}")))
+        Ok(Probe::Todo(tr!("--initial-cluster is not complete on {hosts}", hosts = hosts)))
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {
@@ -113,19 +113,25 @@ impl Step for UpdateConf {
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(KIND));
         plan.view.diffs = diffs;
         plan.view.expected = texts::expected(KIND);
-        plan.view.notes.push("no etcd is restarted: the flag is ignored once a data directory exists".into());
+        plan.view.notes.push(trs!("no etcd is restarted: the flag is ignored once a data directory exists").into());
         Ok(plan)
     }
 
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         if let Some(stale) = self.stale().await?.first() {
-            return Err(ActError::NotProven(format!("{}: still lists other members; run again", stale.node.name)));
+            return Err(ActError::NotProven(tr!(
+                "{name}: still lists other members; run again",
+                name = stale.node.name
+            )));
         }
         let seen = self.cx.membership().await?;
         let unhealthy: Vec<_> = seen.members.iter().filter(|m| !m.healthy()).map(|m| m.name.clone()).collect();
         if !unhealthy.is_empty() {
-            return Err(ActError::NotProven(format!("{} not healthy; look at the journals", unhealthy.join(", "))));
+            return Err(ActError::NotProven(tr!(
+                "{unhealthy} not healthy; look at the journals",
+                unhealthy = unhealthy.join(", ")
+            )));
         }
-        Ok(vec!["every etcd.conf lists every member, and none was restarted".into(), seen.voters().sentence()])
+        Ok(vec![trs!("every etcd.conf lists every member, and none was restarted").into(), seen.voters().sentence()])
     }
 }

@@ -78,13 +78,16 @@ impl Step for PrepareHost {
     async fn probe(&self) -> Result<Probe, ActError> {
         let (facts, left) = self.look().await?;
         if left == Left::default() {
-            let seen = format!(
-                "hostname {}, firewalld {}, ufw {}, SELinux {}",
-                facts.hostname, facts.firewalld, facts.ufw, facts.selinux
+            let seen = tr!(
+                "hostname {hostname}, firewalld {firewalld}, ufw {ufw}, SELinux {selinux}",
+                hostname = facts.hostname,
+                firewalld = facts.firewalld,
+                ufw = facts.ufw,
+                selinux = facts.selinux
             );
             return Ok(Probe::Done(seen));
         }
-        Ok(Probe::Todo("firewall, SELinux or hostname are not as chosen".into()))
+        Ok(Probe::Todo(trs!("firewall, SELinux or hostname are not as chosen").into()))
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {
@@ -114,9 +117,9 @@ impl Step for PrepareHost {
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(KIND));
         plan.view.expected = texts::expected(KIND);
         if self.cx.cluster.firewall == FirewallChoice::Off && left.firewall_off {
-            plan.view
-                .notes
-                .push("`firewall: open` in the cluster file keeps the firewall and opens the ports instead".into());
+            plan.view.notes.push(
+                trs!("`firewall: open` in the cluster file keeps the firewall and opens the ports instead").into(),
+            );
         }
         Ok(plan)
     }
@@ -124,14 +127,21 @@ impl Step for PrepareHost {
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         let (facts, left) = self.look().await?;
         if left != Left::default() {
-            return Err(ActError::NotProven(format!(
-                "{}: still hostname {}, firewalld {}, ufw {}, SELinux {}; look at why on the host",
-                self.node.name, facts.hostname, facts.firewalld, facts.ufw, facts.selinux
+            return Err(ActError::NotProven(tr!(
+                "{name}: still hostname {hostname}, firewalld {firewalld}, ufw {ufw}, SELinux {selinux}; look at why on the host",
+                name = self.node.name,
+                hostname = facts.hostname,
+                firewalld = facts.firewalld,
+                ufw = facts.ufw,
+                selinux = facts.selinux
             )));
         }
-        Ok(vec![format!(
-            "hostname {}, firewalld {}, ufw {}, SELinux {}",
-            facts.hostname, facts.firewalld, facts.ufw, facts.selinux
+        Ok(vec![tr!(
+            "hostname {hostname}, firewalld {firewalld}, ufw {ufw}, SELinux {selinux}",
+            hostname = facts.hostname,
+            firewalld = facts.firewalld,
+            ufw = facts.ufw,
+            selinux = facts.selinux
         )])
     }
 }

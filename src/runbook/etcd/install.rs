@@ -107,10 +107,10 @@ impl Install {
         let (host, unit_file) = (&self.node.name, &self.cx.cluster.etcd.unit_file);
         let wanted = self.wanted().await?;
         if !wanted.iter().any(|w| w.path.ends_with("etcd")) {
-            return Err(ActError::NotProven(format!(
-                "{}: no etcd binary in {}; set `layout: {{ etcd: {{ bin: … }} }}`",
-                self.cx.source().name,
-                self.cx.cluster.etcd.bin.display()
+            return Err(ActError::NotProven(tr!(
+                "{name}: no etcd binary in {bin}; set `layout: {{ etcd: {{ bin: … }} }}`",
+                name = self.cx.source().name,
+                bin = self.cx.cluster.etcd.bin.display()
             )));
         }
         let unit = self.cx.need_text(&self.cx.source().name, unit_file).await?;
@@ -136,7 +136,7 @@ impl Look {
         let binaries = self.wanted.iter().zip(&self.there).filter(|(w, t)| t.sha256.as_ref() != Some(&w.sha256));
         let mut lacking: Vec<_> = binaries.map(|(w, _)| w.path.display().to_string()).collect();
         if self.unit_now.as_ref() != Some(&self.unit) {
-            lacking.push("the unit file".into());
+            lacking.push(trs!("the unit file").into());
         }
         // Owner by name: a joiner may give the user another number.
         let dirs = self.dirs.iter().filter(|(s, m)| (s.kind, s.mode, &s.user) != (m.kind, m.mode, &m.user));
@@ -166,9 +166,9 @@ impl Step for Install {
     async fn probe(&self) -> Result<Probe, ActError> {
         let lacking = self.look().await?.lacking();
         Ok(if lacking.is_empty() {
-            Probe::Done("user, directories, binaries and unit are as the originals'".into())
+            Probe::Done(trs!("user, directories, binaries and unit are as the originals'").into())
         } else {
-            Probe::Todo(format!("not there or different: {}", lacking.join(", ")))
+            Probe::Todo(tr!("not there or different: {lacking}", lacking = lacking.join(", ")))
         })
     }
 
@@ -232,23 +232,27 @@ impl Step for Install {
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         let lacking = self.look().await?.lacking();
         if !lacking.is_empty() {
-            return Err(ActError::NotProven(format!("{}: still not right: {}", self.node.name, lacking.join(", "))));
+            return Err(ActError::NotProven(tr!(
+                "{name}: still not right: {lacking}",
+                name = self.node.name,
+                lacking = lacking.join(", ")
+            )));
         }
         let op = Op::EtcdVersion { bin: self.cx.cluster.etcd.bin.clone() };
         let mine = parse::etcd_version(&run_ok(&*self.cx.remote, &self.node.name, &op).await?.text());
         let theirs = super::version(&self.cx);
         if mine.is_none() || mine != theirs {
-            return Err(ActError::NotProven(format!(
-                "{}: etcd is {}, the cluster runs {}; give the release of exactly that version",
-                self.node.name,
-                mine.map_or_else(|| "of no known version".into(), |v| v.to_string()),
-                theirs.map_or_else(|| "an unknown one".into(), |v| v.to_string()),
+            return Err(ActError::NotProven(tr!(
+                "{name}: etcd is {mine}, the cluster runs {theirs}; give the release of exactly that version",
+                name = self.node.name,
+                mine = mine.map_or_else(|| trs!("of no known version").into(), |v| v.to_string()),
+                theirs = theirs.map_or_else(|| trs!("an unknown one").into(), |v| v.to_string()),
             )));
         }
-        Ok(vec![format!(
-            "{}: etcd {} runs there, as on the originals",
-            self.node.name,
-            mine.map_or_else(String::new, |v| v.to_string())
+        Ok(vec![tr!(
+            "{name}: etcd {version} runs there, as on the originals",
+            name = self.node.name,
+            version = mine.map_or_else(String::new, |v| v.to_string())
         )])
     }
 }
@@ -287,19 +291,24 @@ impl Install {
 
 /// etcd's binaries out of a release tarball whose sha256 is as given.
 fn unpack(path: &Path, sha256: &str) -> Result<Vec<(String, Bytes)>, String> {
-    let length = std::fs::metadata(path).map_err(|e| format!("{e}; check `binaries` in the cluster file"))?.len();
+    let length = std::fs::metadata(path).map_err(|e| tr!("{e}; check `binaries` in the cluster file", e = e))?.len();
     if length > MAX_TARBALL {
-        return Err(format!("{length} bytes is more than a release of etcd has; check `binaries` in the cluster file"));
+        return Err(tr!(
+            "{length} bytes is more than a release of etcd has; check `binaries` in the cluster file",
+            length = length
+        ));
     }
-    let packed = std::fs::read(path).map_err(|e| format!("{e}; check `binaries` in the cluster file"))?;
+    let packed = std::fs::read(path).map_err(|e| tr!("{e}; check `binaries` in the cluster file", e = e))?;
     let found = sha256_hex(&packed);
     if found != sha256 {
-        return Err(format!(
-            "sha256 is {found}, the cluster file says {sha256}; fetch the release again or mend the file"
+        return Err(tr!(
+            "sha256 is {found}, the cluster file says {sha256}; fetch the release again or mend the file",
+            found = found,
+            sha256 = sha256
         ));
     }
     let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(&packed[..]));
-    let broken = |e: std::io::Error| format!("is no readable release tarball: {e}; fetch it again");
+    let broken = |e: std::io::Error| tr!("is no readable release tarball: {e}; fetch it again", e = e);
     let mut files = Vec::new();
     for entry in archive.entries().map_err(broken)? {
         let entry = entry.map_err(broken)?;
@@ -314,7 +323,7 @@ fn unpack(path: &Path, sha256: &str) -> Result<Vec<(String, Bytes)>, String> {
     if files.iter().any(|(name, _)| name == "etcd") {
         Ok(files)
     } else {
-        Err("holds no etcd binary; give a release tarball".into())
+        Err(trs!("holds no etcd binary; give a release tarball").into())
     }
 }
 

@@ -107,10 +107,12 @@ impl Step for Join {
     async fn probe(&self) -> Result<Probe, ActError> {
         let seen = self.cx.membership().await?;
         Ok(match seen.by_peer_url(&self.peer_url()) {
-            None => Probe::Todo("not a member yet".into()),
-            Some(m) if !m.started() => Probe::Todo("added, but it has not started: going on from there".into()),
-            Some(m) if !m.healthy() => Probe::Todo(format!("a member, but not healthy: {}", why_unhealthy(m))),
-            Some(m) => Probe::Done(if m.learner { "a learner that runs" } else { "a healthy voter" }.into()),
+            None => Probe::Todo(trs!("not a member yet").into()),
+            Some(m) if !m.started() => Probe::Todo(trs!("added, but it has not started: going on from there").into()),
+            Some(m) if !m.healthy() => Probe::Todo(tr!("a member, but not healthy: {why}", why = why_unhealthy(m))),
+            Some(m) => {
+                Probe::Done(if m.learner { trs!("a learner that runs") } else { trs!("a healthy voter") }.into())
+            }
         })
     }
 
@@ -161,13 +163,14 @@ impl Step for Join {
         plan.view.quorum = Some(Self::quorum(&seen, learner, there));
         plan.view.expected = texts::expected(KIND);
         if learner {
-            plan.view.notes.push("a learner has no vote: quorum stays as it is while it catches up".into());
+            plan.view.notes.push(trs!("a learner has no vote: quorum stays as it is while it catches up").into());
         } else {
-            plan.view.notes.push(format!(
-                "this etcd has no learners: {host} counts as a voter from the moment it is added, before it runs"
+            plan.view.notes.push(tr!(
+                "this etcd has no learners: {host} counts as a voter from the moment it is added, before it runs",
+                host = host
             ));
             plan.view.down_meanwhile =
-                Some("nothing, as long as every other member stays up until it has joined".into());
+                Some(trs!("nothing, as long as every other member stays up until it has joined").into());
         }
         Ok(plan)
     }
@@ -179,10 +182,17 @@ impl Step for Join {
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         let seen = self.cx.membership().await?;
         let Some(member) = seen.by_peer_url(&self.peer_url()).filter(|m| m.healthy()) else {
-            return Err(ActError::NotProven(format!("{}: is no healthy member; look at its journal", self.node.name)));
+            return Err(ActError::NotProven(tr!(
+                "{name}: is no healthy member; look at its journal",
+                name = self.node.name
+            )));
         };
         let mut proofs = self.cx.prove_served(&self.node).await?;
-        proofs.push(format!("{} is a {}", member.name, if member.learner { "learner" } else { "voter" }));
+        proofs.push(tr!(
+            "{name} is a {role}",
+            name = member.name,
+            role = if member.learner { "learner" } else { "voter" }
+        ));
         proofs.push(seen.voters().sentence());
         Ok(proofs)
     }

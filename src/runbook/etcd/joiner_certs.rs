@@ -55,20 +55,20 @@ impl JoinerCerts {
     async fn wrong(&self, pair: EtcdPair) -> Result<Option<String>, ActError> {
         let (etcd, host) = (&self.cx.cluster.etcd, &self.node.name);
         let Some(cert) = self.cx.cert_if_any(host, &etcd.cert(pair)).await? else {
-            return Ok(Some(format!("{pair}: no certificate")));
+            return Ok(Some(tr!("{pair}: no certificate", pair = pair)));
         };
         let ca = self.cx.cert(&self.cx.source().name, &etcd.ca()).await?;
         if cert.issuer != ca.subject {
-            return Ok(Some(format!("{pair}: issued by another CA ({})", cert.issuer)));
+            return Ok(Some(tr!("{pair}: issued by another CA ({issuer})", pair = pair, issuer = cert.issuer)));
         }
         let original = self.cx.cert(&self.cx.source().name, &etcd.cert(pair)).await?;
         let names = wanted_sans(&self.cx.cluster, &original.sans);
         let nameless = pair == EtcdPair::Client && original.sans.is_empty();
         if !nameless && names.iter().any(|s| !cert.sans.contains(s)) {
-            return Ok(Some(format!("{pair}: names are missing")));
+            return Ok(Some(tr!("{pair}: names are missing", pair = pair)));
         }
         if !cert.valid_at(jiff::Timestamp::now().as_second()) {
-            return Ok(Some(format!("{pair}: expired or not valid yet")));
+            return Ok(Some(tr!("{pair}: expired or not valid yet", pair = pair)));
         }
         self.wrong_key(pair, &cert).await
     }
@@ -77,14 +77,20 @@ impl JoinerCerts {
         let (etcd, host) = (&self.cx.cluster.etcd, &self.node.name);
         let state = self.cx.stat_one(host, &etcd.key(pair)).await?;
         if state.kind == FileKind::Absent {
-            return Ok(Some(format!("{pair}: no key")));
+            return Ok(Some(tr!("{pair}: no key", pair = pair)));
         }
         if state.mode & 0o077 != 0 || state.user != etcd.user {
-            return Ok(Some(format!("{pair}: key is {:04o} {}, not 0600 {}", state.mode, state.user, etcd.user)));
+            return Ok(Some(tr!(
+                "{pair}: key is {mode} {user}, not 0600 {wanted}",
+                pair = pair,
+                mode = format_args!("{:04o}", state.mode),
+                user = state.user,
+                wanted = etcd.user
+            )));
         }
         let key = self.cx.read_secret(host, &etcd.key(pair)).await?;
         let fits = PrivateKey::from_pem(key.expose()).is_ok_and(|k| k.matches(cert));
-        Ok((!fits).then(|| format!("{pair}: key and certificate are not a pair")))
+        Ok((!fits).then(|| tr!("{pair}: key and certificate are not a pair", pair = pair)))
     }
 
     async fn all_wrong(&self) -> Result<Vec<String>, ActError> {
@@ -93,8 +99,10 @@ impl JoinerCerts {
         let ca = self.cx.cert_if_any(host, &etcd.ca()).await?;
         let theirs = self.cx.cert(&self.cx.source().name, &etcd.ca()).await?;
         match ca {
-            None => wrong.push("ca: no certificate".to_owned()),
-            Some(ca) if ca.fingerprint != theirs.fingerprint => wrong.push("ca: another CA's certificate".to_owned()),
+            None => wrong.push(trs!("ca: no certificate").to_owned()),
+            Some(ca) if ca.fingerprint != theirs.fingerprint => {
+                wrong.push(trs!("ca: another CA's certificate").to_owned());
+            }
             Some(_) => {}
         }
         for pair in EtcdPair::ALL {
@@ -141,11 +149,11 @@ impl JoinerCerts {
         let states = self.cx.stat(source, vec![cert.clone(), key.clone()]).await?;
         let mut notes = vec![format!("{}; {}", template.subject, template.key_type)];
         if self.shared(pair) {
-            notes.push(format!("the pair all originals share, from {source}"));
+            notes.push(tr!("the pair all originals share, from {source}", source = source));
             plan.acts.push(self.copy(&key, &states[1], true));
             plan.acts.push(self.copy(&cert, &states[0], false));
         } else {
-            notes.push("a fresh key of the same type, signed by the same CA".into());
+            notes.push(trs!("a fresh key of the same type, signed by the same CA").into());
             plan.acts.push(Box::new(IssueCert {
                 ca_host: self.cx.ca_host()?.name.clone(),
                 ca: etcd.ca(),
@@ -202,7 +210,7 @@ impl Step for JoinerCerts {
     async fn probe(&self) -> Result<Probe, ActError> {
         let wrong = self.all_wrong().await?;
         Ok(if wrong.is_empty() {
-            Probe::Done("CA and three pairs are in place and fit".into())
+            Probe::Done(trs!("CA and three pairs are in place and fit").into())
         } else {
             Probe::Todo(wrong.join("; "))
         })
@@ -221,18 +229,23 @@ impl Step for JoinerCerts {
         let mut plan = Plan::new(Risk::Reversible, draft.acts, draft.undo, texts::undo_card(KIND));
         plan.view.certs = draft.certs;
         plan.view.expected = texts::expected(KIND);
-        plan.view.notes.push(format!("{} is not copied: etcd does not need it", etcd.ca_key().display()));
+        plan.view.notes.push(tr!("{ca_key} is not copied: etcd does not need it", ca_key = etcd.ca_key().display()));
         Ok(plan)
     }
 
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         let wrong = self.all_wrong().await?;
         if !wrong.is_empty() {
-            return Err(ActError::NotProven(format!("{}: {}; run again", self.node.name, wrong.join("; "))));
+            return Err(ActError::NotProven(tr!(
+                "{name}: {wrong}; run again",
+                name = self.node.name,
+                wrong = wrong.join("; ")
+            )));
         }
-        Ok(vec![format!(
-            "{}: the CA, and three pairs that fit, keys 0600 {}",
-            self.node.name, self.cx.cluster.etcd.user
+        Ok(vec![tr!(
+            "{name}: the CA, and three pairs that fit, keys 0600 {user}",
+            name = self.node.name,
+            user = self.cx.cluster.etcd.user
         )])
     }
 }

@@ -57,9 +57,9 @@ impl Step for Promote {
     async fn probe(&self) -> Result<Probe, ActError> {
         let seen = self.cx.membership().await?;
         Ok(match seen.by_peer_url(&self.peer_url()) {
-            Some(m) if !m.learner && m.started() => Probe::Done("it votes already".into()),
-            Some(_) => Probe::Todo("a learner, without a vote".into()),
-            None => Probe::Todo("not a member yet".into()),
+            Some(m) if !m.learner && m.started() => Probe::Done(trs!("it votes already").into()),
+            Some(_) => Probe::Todo(trs!("a learner, without a vote").into()),
+            None => Probe::Todo(trs!("not a member yet").into()),
         })
     }
 
@@ -96,8 +96,11 @@ impl Step for Promote {
         let seen = self.cx.membership().await?;
         let votes = seen.by_peer_url(&self.peer_url()).is_some_and(|m| !m.learner && m.healthy());
         if !votes {
-            return Err(ActError::NotProven(format!("{}: is no healthy voter; look at its journal", self.node.name)));
+            return Err(ActError::NotProven(tr!(
+                "{name}: is no healthy voter; look at its journal",
+                name = self.node.name
+            )));
         }
-        Ok(vec![format!("{} votes", self.node.name), seen.voters().sentence()])
+        Ok(vec![tr!("{name} votes", name = self.node.name), seen.voters().sentence()])
     }
 }

@@ -49,11 +49,11 @@ impl Step for RehearseStep {
     async fn probe(&self) -> Result<Probe, ActError> {
         let seen = self.cx.membership().await?;
         Ok(match seen.by_peer_url(&self.cx.cluster.peer_url(&self.node)) {
-            Some(m) if m.started() => Probe::Done("it is a member already: every handshake has happened".into()),
+            Some(m) if m.started() => Probe::Done(trs!("it is a member already: every handshake has happened").into()),
             Some(_) if self.cx.unit(&self.node.name, &self.cx.cluster.etcd.unit).await?.active == "active" => {
-                Probe::Done("added already and its etcd runs: the next step watches it join".into())
+                Probe::Done(trs!("added already and its etcd runs: the next step watches it join").into())
             }
-            _ => Probe::Todo("not a member yet".into()),
+            _ => Probe::Todo(trs!("not a member yet").into()),
         })
     }
 
@@ -76,7 +76,7 @@ impl Step for RehearseStep {
         });
         let mut plan = Plan::new(Risk::Reversible, vec![act], Vec::new(), texts::undo_card(KIND));
         plan.view.expected = texts::expected(KIND);
-        plan.view.notes.push("a lone etcd of its own token runs on the joiner for a few seconds; it ends with the rehearsal, its scratch directory too".into());
+        plan.view.notes.push(trs!("a lone etcd of its own token runs on the joiner for a few seconds; it ends with the rehearsal, its scratch directory too").into());
         Ok(plan)
     }
 

@@ -60,7 +60,13 @@ impl Look {
 }
 
 fn shown(path: &std::path::Path, mention: &Mention) -> String {
-    format!("{}:{} still says {}: `{}`", path.display(), mention.line, mention.what, mention.excerpt)
+    tr!(
+        "{path}:{mention} still says {what}: `{excerpt}`",
+        path = path.display(),
+        mention = mention.line,
+        what = mention.what,
+        excerpt = mention.excerpt
+    )
 }
 
 /// The joiner's text: value by value in JSON and YAML, flags and variables in an environment file. Any other file is taken as
@@ -108,11 +114,11 @@ impl Addresses {
             ground::block(
                 &self.node,
                 what,
-                "it is not known what that is for, and it would break on the day the other master is down",
-                format!(
-                    "change it on {} if it is wrong there too, or write {}'s file by hand so that it does not say it; then run again",
-                    self.cx.source().name,
-                    self.node.name
+                trs!("it is not known what that is for, and it would break on the day the other master is down"),
+                tr!(
+                    "change it on {name} if it is wrong there too, or write {joiner}'s file by hand so that it does not say it; then run again",
+                    name = self.cx.source().name,
+                    joiner = self.node.name
                 ),
             )
         };
@@ -146,13 +152,14 @@ impl Step for Addresses {
         }
         let stale: Vec<_> = look.stale().map(|m| m.path.display().to_string()).collect();
         if stale.is_empty() {
-            let seen = format!("{} files say what {} has to say", look.made.len(), self.node.name);
+            let seen =
+                tr!("{n_files} files say what {name} has to say", n_files = look.made.len(), name = self.node.name);
             return Ok(Probe::Done(seen));
         }
         if look.running {
             return Ok(Probe::Blocked(ground::quiet(&self.cx, &self.node).await?));
         }
-        Ok(Probe::Todo(format!("to be written: {}", stale.join(", "))))
+        Ok(Probe::Todo(tr!("to be written: {stale}", stale = stale.join(", "))))
     }
 
     async fn gate(&self) -> Result<Vec<Finding>, ActError> {
@@ -175,13 +182,18 @@ impl Step for Addresses {
         plan.view.expected = texts::expected(KIND);
         if look.stale().any(Made::absent) {
             let source = &self.cx.source().name;
-            plan.view.notes.push(format!(
-                "where {} has no such file yet, the diff is against {source}'s, which it is made from",
-                self.node.name
+            plan.view.notes.push(tr!(
+                "where {name} has no such file yet, the diff is against {source}'s, which it is made from",
+                name = self.node.name,
+                source = source
             ));
         }
         let explained = look.explained();
-        plan.view.notes.push(format!("{} mentions of {} stay:", explained.len(), self.cx.source().name));
+        plan.view.notes.push(tr!(
+            "{explained} mentions of {name} stay:",
+            explained = explained.len(),
+            name = self.cx.source().name
+        ));
         plan.view.notes.extend(explained);
         Ok(plan)
     }
@@ -190,12 +202,20 @@ impl Step for Addresses {
         let look = self.look().await?;
         let wrong: Vec<_> = look.stale().map(|m| m.path.display().to_string()).chain(look.unexplained()).collect();
         if !wrong.is_empty() {
-            return Err(ActError::NotProven(format!("{}: not right yet: {}", self.node.name, wrong.join("; "))));
+            return Err(ActError::NotProven(tr!(
+                "{name}: not right yet: {wrong}",
+                name = self.node.name,
+                wrong = wrong.join("; ")
+            )));
         }
         let explained = look.explained();
         Ok(vec![
-            format!("{} files are as they have to be for {}", look.made.len(), self.node.name),
-            format!("{} mentions of {} are left, all explained", explained.len(), self.cx.source().name),
+            tr!("{n_files} files are as they have to be for {name}", n_files = look.made.len(), name = self.node.name),
+            tr!(
+                "{explained} mentions of {name} are left, all explained",
+                explained = explained.len(),
+                name = self.cx.source().name
+            ),
         ])
     }
 }

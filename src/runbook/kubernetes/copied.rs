@@ -143,7 +143,7 @@ pub(super) async fn read(cx: &Ctx, host: &HostName, path: &Path) -> Result<Optio
     }
     let text = SecretBytes::new(out.checked(host, &op)?.stdout.to_vec());
     if std::str::from_utf8(text.expose()).is_err() {
-        let why = format!("{host}: {} is not UTF-8 text; look at it by hand", path.display());
+        let why = tr!("{host}: {path} is not UTF-8 text; look at it by hand", host = host, path = path.display());
         return Err(ActError::NotProven(why));
     }
     Ok(Some(Original { path: path.to_owned(), text }))
@@ -153,9 +153,10 @@ pub(super) async fn read(cx: &Ctx, host: &HostName, path: &Path) -> Result<Optio
 async fn kubelet_files(cx: &Ctx, host: &HostName) -> Result<Vec<Original>, ActError> {
     let unit = &cx.cluster.kube.kubelet_unit_file;
     let Some(text) = read(cx, host, unit).await? else {
-        return Err(ActError::NotProven(format!(
-            "{host}: {} is not there; set `layout: {{ kubernetes: {{ kubelet_unit_file: … }} }}` to what `systemctl show -p FragmentPath kubelet` says",
-            unit.display()
+        return Err(ActError::NotProven(tr!(
+            "{host}: {unit} is not there; set `layout: {{ kubernetes: {{ kubelet_unit_file: … }} }}` to what `systemctl show -p FragmentPath kubelet` says",
+            host = host,
+            unit = unit.display()
         )));
     };
     let mut files = vec![text];

@@ -53,20 +53,20 @@ pub(super) async fn ready(cx: &Ctx, node: &Node) -> Result<Vec<Finding>, ActErro
     let facts = crate::survey::facts::parse(&out.text(), asked, std::time::SystemTime::now())
         .map_err(|e| ActError::NotProven(format!("{}: {e}", node.name)))?;
     for (port, program) in facts.listeners {
-        let by = if program.is_empty() { "something".to_owned() } else { program };
+        let by = if program.is_empty() { trs!("something").to_owned() } else { program };
         findings.push(block(
             node,
-            format!("port {port} is taken by {by}"),
-            "a master's components listen there, and would not start",
-            format!("stop {by} on {}, such as the nginx-proxy of a host that was a worker", node.name),
+            tr!("port {port} is taken by {by}", port = port, by = by),
+            trs!("a master's components listen there, and would not start"),
+            tr!("stop {by} on {name}, such as the nginx-proxy of a host that was a worker", by = by, name = node.name),
         ));
     }
     if swaps(cx, node).await? && !swaps(cx, cx.source()).await? {
         findings.push(block(
             node,
-            "swap is on".into(),
-            "kubelet refuses to start with swap unless told otherwise, and the originals have none",
-            format!("`swapoff -a` on {}, and take it out of /etc/fstab", node.name),
+            trs!("swap is on").into(),
+            trs!("kubelet refuses to start with swap unless told otherwise, and the originals have none"),
+            tr!("`swapoff -a` on {name}, and take it out of /etc/fstab", name = node.name),
         ));
     }
     Ok(findings)

@@ -66,12 +66,16 @@ impl Kubelet {
         if on_source != who.source.1 {
             blocked.push(ground::block(
                 node,
-                format!(
-                    "{}'s kubelet calls itself {on_source}, and by the cluster file it is {}",
-                    who.source.0, who.source.1
+                tr!(
+                    "{source}'s kubelet calls itself {on_source}, and by the cluster file it is {by_file}",
+                    source = who.source.0,
+                    on_source = on_source,
+                    by_file = who.source.1
                 ),
-                "the joiner would be named by another rule than the originals, and certificates are made for names",
-                "set `domain` in the cluster file so that NAME.DOMAIN is what `kubectl get nodes` shows".into(),
+                trs!(
+                    "the joiner would be named by another rule than the originals, and certificates are made for names"
+                ),
+                trs!("set `domain` in the cluster file so that NAME.DOMAIN is what `kubectl get nodes` shows").into(),
             ));
         }
         let own_hostname = cx.facts(&node.name).await?.hostname == who.joiner.1;
@@ -80,9 +84,16 @@ impl Kubelet {
         if add_name && !texts.iter_mut().any(|t| kubelet_env::append(t, &format!("--{NAME}={}", who.joiner.1))) {
             blocked.push(ground::block(
                 node,
-                format!("the hostname is not {}, and kubelet has no variable that could say so", who.joiner.1),
-                "kubelet would register under the hostname",
-                format!("add --{NAME} to kubelet's arguments on {} as well, then run again", who.source.0),
+                tr!(
+                    "the hostname is not {joiner}, and kubelet has no variable that could say so",
+                    joiner = who.joiner.1
+                ),
+                trs!("kubelet would register under the hostname"),
+                tr!(
+                    "add --{flag} to kubelet's arguments on {source} as well, then run again",
+                    flag = NAME,
+                    source = who.source.0
+                ),
             ));
         }
         let mut made = Vec::new();
@@ -91,19 +102,32 @@ impl Kubelet {
         }
         for file in &made {
             blocked.extend(file.unexplained(&who).into_iter().map(|m| {
-                let what = format!("{}:{} still says {}: `{}`", file.path.display(), m.line, m.what, m.excerpt);
-                let remedy =
-                    format!("change it on {}, or write {}'s file by hand; then run again", who.source.0, who.joiner.0);
-                ground::block(node, what, "kubelet would speak for another master", remedy)
+                let what = tr!(
+                    "{path}:{line} still says {what}: `{excerpt}`",
+                    path = file.path.display(),
+                    line = m.line,
+                    what = m.what,
+                    excerpt = m.excerpt
+                );
+                let remedy = tr!(
+                    "change it on {source}, or write {joiner}'s file by hand; then run again",
+                    source = who.source.0,
+                    joiner = who.joiner.0
+                );
+                ground::block(node, what, trs!("kubelet would speak for another master"), remedy)
             }));
         }
         for path in &spoken.identities {
             if cx.stat_one(&node.name, path).await?.kind == FileKind::Absent {
                 blocked.push(ground::block(
                     node,
-                    format!("{} holds {}'s own identity and is not copied", path.display(), who.source.0),
-                    "a kubelet with another node's certificate speaks in that node's name",
-                    format!("make one for system:node:{} and put it there, then run again", who.joiner.1),
+                    tr!(
+                        "{path} holds {source}'s own identity and is not copied",
+                        path = path.display(),
+                        source = who.source.0
+                    ),
+                    trs!("a kubelet with another node's certificate speaks in that node's name"),
+                    tr!("make one for system:node:{joiner} and put it there, then run again", joiner = who.joiner.1),
                 ));
             }
         }
@@ -111,7 +135,7 @@ impl Kubelet {
             made,
             loaded: cx.unit(&node.name, KUBELET).await?.load == "loaded",
             running: ground::kubelet_runs(cx, node).await?,
-            named_by: if given.is_some() || add_name { "--hostname-override" } else { "its hostname" },
+            named_by: if given.is_some() || add_name { "--hostname-override" } else { trs!("its hostname") },
             blocked,
         })
     }
@@ -131,7 +155,7 @@ impl Look {
     fn stale(&self) -> Vec<String> {
         let mut stale: Vec<_> = self.made.iter().filter(|m| !m.right()).map(|m| m.path.display().to_string()).collect();
         if !self.loaded {
-            stale.push("systemd does not know the unit".into());
+            stale.push(trs!("systemd does not know the unit").into());
         }
         stale
     }
@@ -161,10 +185,10 @@ impl Step for Kubelet {
         let name = self.cx.cluster.node_name(&self.node);
         Ok(match (look.blocked.is_empty(), stale.is_empty(), look.running) {
             (false, ..) => Probe::Blocked(look.blocked),
-            (true, true, true) => Probe::Done(format!("kubelet runs as {name}")),
-            (true, true, false) => Probe::Done(format!("unit and variables are there, for {name}")),
+            (true, true, true) => Probe::Done(tr!("kubelet runs as {name}", name = name)),
+            (true, true, false) => Probe::Done(tr!("unit and variables are there, for {name}", name = name)),
             (true, false, true) => Probe::Blocked(ground::quiet(&self.cx, &self.node).await?),
-            (true, false, false) => Probe::Todo(format!("not there or different: {}", stale.join(", "))),
+            (true, false, false) => Probe::Todo(tr!("not there or different: {stale}", stale = stale.join(", "))),
         })
     }
 
@@ -186,10 +210,10 @@ impl Step for Kubelet {
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(KIND));
         plan.view.diffs = diffs;
         plan.view.expected = texts::expected(KIND);
-        plan.view.notes.push(format!(
-            "kubelet will call itself {} by {}; it is not started yet",
-            self.cx.cluster.node_name(&self.node),
-            look.named_by
+        plan.view.notes.push(tr!(
+            "kubelet will call itself {node} by {named_by}; it is not started yet",
+            node = self.cx.cluster.node_name(&self.node),
+            named_by = look.named_by
         ));
         Ok(plan)
     }
@@ -198,12 +222,20 @@ impl Step for Kubelet {
         let look = self.look().await?;
         let stale = look.stale();
         if !stale.is_empty() {
-            return Err(ActError::NotProven(format!("{}: not right yet: {}", self.node.name, stale.join(", "))));
+            return Err(ActError::NotProven(tr!(
+                "{name}: not right yet: {stale}",
+                name = self.node.name,
+                stale = stale.join(", ")
+            )));
         }
         Ok(vec![
-            format!("kubelet's unit is loaded, {} files are as they have to be", look.made.len()),
-            format!("its name is {} by {}", self.cx.cluster.node_name(&self.node), look.named_by),
-            if look.running { "it runs".to_owned() } else { "it does not run yet".to_owned() },
+            tr!("kubelet's unit is loaded, {n_files} files are as they have to be", n_files = look.made.len()),
+            tr!(
+                "its name is {node} by {named_by}",
+                node = self.cx.cluster.node_name(&self.node),
+                named_by = look.named_by
+            ),
+            if look.running { trs!("it runs").to_owned() } else { trs!("it does not run yet").to_owned() },
         ])
     }
 }

@@ -74,12 +74,14 @@ fn way(
     manager: Option<Manager>,
     source: &HostName,
 ) -> Way {
-    let has = mine.map_or_else(|| "it is not there".to_owned(), |m| format!("it is `{}`", m.version));
+    let has =
+        mine.map_or_else(|| trs!("it is not there").to_owned(), |m| tr!("it is `{version}`", version = m.version));
     let package = theirs.package.clone().map(|(name, version)| Package { name, version });
     let copy = match choice {
         PackageChoice::Present => {
-            let remedy = format!("install `{}` there, or choose another value for `packages`", theirs.version);
-            return Way::Not(format!("{} is to be present, and {has}", theirs.name), remedy);
+            let remedy =
+                tr!("install `{version}` there, or choose another value for `packages`", version = theirs.version);
+            return Way::Not(tr!("{name} is to be present, and {has}", name = theirs.name, has = has), remedy);
         }
         PackageChoice::Copy => true,
         PackageChoice::Auto => package.is_none(),
@@ -89,12 +91,16 @@ fn way(
         (true, ..) => Way::Copy,
         (false, Some(package), Some(manager)) => Way::Install(manager, package),
         (false, None, _) => Way::Not(
-            format!("{} belongs to no package on {source}, so no version can be asked for", theirs.name),
-            "set `packages: copy`, or install it by hand and set `packages: present`".into(),
+            tr!(
+                "{name} belongs to no package on {source}, so no version can be asked for",
+                name = theirs.name,
+                source = source
+            ),
+            trs!("set `packages: copy`, or install it by hand and set `packages: present`").into(),
         ),
         (false, _, None) => Way::Not(
-            "there is none of apt-get, dnf and yum".into(),
-            "set `packages: copy`, or install it by hand and set `packages: present`".into(),
+            trs!("there is none of apt-get, dnf and yum").into(),
+            trs!("set `packages: copy`, or install it by hand and set `packages: present`").into(),
         ),
     }
 }
@@ -109,7 +115,7 @@ impl Packages {
         let op = Op::Package(PackageOp::Look { programs: names });
         let out = run_ok(&*self.cx.remote, host, &op).await?;
         parse_programs(&out.text())
-            .ok_or_else(|| ActError::NotProven(format!("{host}: the answer was cut off; run again")))
+            .ok_or_else(|| ActError::NotProven(tr!("{host}: the answer was cut off; run again", host = host)))
     }
 
     async fn look(&self) -> Result<Look, ActError> {
@@ -117,8 +123,10 @@ impl Packages {
         let (theirs, mine) = tokio::try_join!(self.programs(source), self.programs(&self.node.name))?;
         for needed in ["dockerd", "kubelet"] {
             if theirs.get(needed).is_none_or(|p| p.version.is_empty()) {
-                return Err(ActError::NotProven(format!(
-                    "{source}: no {needed} that tells its version; this chapter knows masters whose kubelet drives docker"
+                return Err(ActError::NotProven(tr!(
+                    "{source}: no {needed} that tells its version; this chapter knows masters whose kubelet drives docker",
+                    source = source,
+                    needed = needed
                 )));
             }
         }
@@ -143,7 +151,12 @@ impl Packages {
 impl Look {
     fn lacking(&self) -> Vec<String> {
         let wrong = self.wrong.iter().map(|(p, _)| match self.mine.get(&p.name) {
-            Some(mine) => format!("{} is `{}`, should be `{}`", p.name, mine.version, p.version),
+            Some(mine) => tr!(
+                "{name} is `{version}`, should be `{wanted}`",
+                name = p.name,
+                version = mine.version,
+                wanted = p.version
+            ),
             None => format!("{} (`{}`)", p.name, p.version),
         });
         wrong.chain(self.settings.iter().map(|_| DOCKER_CONFIG.to_owned())).collect()
@@ -154,7 +167,7 @@ impl Look {
             Way::Not(what, remedy) => Some((what.clone(), remedy.clone())),
             _ => None,
         });
-        let why = "a new master has to run exactly what the others run";
+        let why = trs!("a new master has to run exactly what the others run");
         not.collect::<BTreeMap<_, _>>()
             .into_iter()
             .map(|(what, remedy)| ground::block(node, what, why, remedy))
@@ -191,14 +204,23 @@ impl Look {
     fn notes(&self, source: &HostName) -> Vec<String> {
         let how = |(p, way): &(Program, Way)| match way {
             Way::Install(manager, package) => {
-                format!("{}: {} {} by {}", p.name, package.name, package.version, manager.word())
+                tr!(
+                    "{name}: {package} {version} by {manager}",
+                    name = p.name,
+                    package = package.name,
+                    version = package.version,
+                    manager = manager.word()
+                )
             }
-            Way::Copy => format!("{}: {} copied from {source}", p.name, p.path.display()),
+            Way::Copy => {
+                tr!("{name}: {path} copied from {source}", name = p.name, path = p.path.display(), source = source)
+            }
             Way::Not(why, _) => format!("{}: {why}", p.name),
         };
         let mut notes: Vec<_> = self.wrong.iter().map(how).collect();
         if !notes.is_empty() {
-            notes.push("`packages: repository`, `copy` or `present` in the cluster file chooses otherwise".into());
+            notes
+                .push(trs!("`packages: repository`, `copy` or `present` in the cluster file chooses otherwise").into());
         }
         notes
     }
@@ -230,9 +252,9 @@ impl Step for Packages {
         }
         Ok(if lacking.is_empty() {
             let version = look.theirs.get("kubelet").map(|p| p.version.clone()).unwrap_or_default();
-            Probe::Done(format!("docker, kubelet and kubectl are as on the originals ({version})"))
+            Probe::Done(tr!("docker, kubelet and kubectl are as on the originals ({version})", version = version))
         } else {
-            Probe::Todo(format!("not there or different: {}", lacking.join(", ")))
+            Probe::Todo(tr!("not there or different: {lacking}", lacking = lacking.join(", ")))
         })
     }
 
@@ -249,8 +271,10 @@ impl Step for Packages {
             let there = |name: &str| look.mine.found.iter().any(|p| p.package.as_ref().is_some_and(|(n, _)| n == name));
             let (old, new): (Vec<_>, Vec<_>) = packages.iter().map(|p| p.name.clone()).partition(|n| there(n));
             if !old.is_empty() {
-                notes
-                    .push(format!("{} is there in another version, which an undo does not bring back", old.join(", ")));
+                notes.push(tr!(
+                    "{old} is there in another version, which an undo does not bring back",
+                    old = old.join(", ")
+                ));
             }
             acts.push(RunOp::act(host, Op::Package(PackageOp::Install { manager, packages })));
             if !new.is_empty() {
@@ -278,7 +302,7 @@ impl Step for Packages {
             undo.push(UndoAct::RestoreFile { host: host.to_string(), path: path.clone(), backup });
             undo.extend(no_dir.then(|| UndoAct::RemoveEmptyDir { host: host.to_string(), path: dir }));
             diffs.push(FileDiff { host: host.clone(), path, before: now, after: text });
-            notes.push("docker reads its settings when it is started, in chapter 5".into());
+            notes.push(trs!("docker reads its settings when it is started, in chapter 5").into());
         }
         acts.push(RunOp::act(host, Op::DaemonReload));
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(KIND));
@@ -292,16 +316,20 @@ impl Step for Packages {
         let look = self.look().await?;
         let lacking = look.lacking();
         if !lacking.is_empty() {
-            return Err(ActError::NotProven(format!("{}: still not right: {}", self.node.name, lacking.join(", "))));
+            return Err(ActError::NotProven(tr!(
+                "{name}: still not right: {lacking}",
+                name = self.node.name,
+                lacking = lacking.join(", ")
+            )));
         }
         if ground::kubelet_runs(&self.cx, &self.node).await? {
-            return Err(ActError::NotProven(format!(
-                "{0}: kubelet was started by its package; `systemctl disable --now kubelet` on {0}, then run again",
-                self.node.name
+            return Err(ActError::NotProven(tr!(
+                "{name}: kubelet was started by its package; `systemctl disable --now kubelet` on {name}, then run again",
+                name = self.node.name
             )));
         }
         let proofs = PROGRAMS.iter().filter_map(|name| look.mine.get(name));
-        Ok(proofs.map(|p| format!("{}: {}, as on the originals", p.name, p.version)).collect())
+        Ok(proofs.map(|p| tr!("{name}: {version}, as on the originals", name = p.name, version = p.version)).collect())
     }
 }
 

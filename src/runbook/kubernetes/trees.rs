@@ -65,7 +65,12 @@ impl Look {
                 let names: Vec<_> = t.wrong.iter().take(NAMED).map(|p| p.display().to_string()).collect();
                 match t.wrong.first() {
                     Some(first) if first.as_os_str().is_empty() => t.root.display().to_string(),
-                    _ => format!("{} ({} of it: {})", t.root.display(), t.wrong.len(), names.join(", ")),
+                    _ => tr!(
+                        "{root} ({wrong} of it: {value})",
+                        root = t.root.display(),
+                        wrong = t.wrong.len(),
+                        value = names.join(", ")
+                    ),
                 }
             })
             .collect();
@@ -84,8 +89,9 @@ impl Trees {
     async fn list(&self, host: &HostName, dir: &Path, except: &[PathBuf]) -> Result<Listing, ActError> {
         let op = Op::Tree(TreeOp::List { dir: dir.to_owned(), except: except.to_vec() });
         let out = run_ok(&*self.cx.remote, host, &op).await?;
-        parse_listing(&out.text())
-            .ok_or_else(|| ActError::NotProven(format!("{host}: {} made no sense; run again", op.summary())))
+        parse_listing(&out.text()).ok_or_else(|| {
+            ActError::NotProven(tr!("{host}: {summary} made no sense; run again", host = host, summary = op.summary()))
+        })
     }
 
     async fn look(&self) -> Result<Look, ActError> {
@@ -156,9 +162,13 @@ impl Step for Trees {
         let look = self.look().await?;
         let lacking = look.lacking();
         Ok(match (lacking.is_empty(), look.running) {
-            (true, false) => Probe::Done(format!("{} trees are as on {}", look.trees.len(), self.cx.source().name)),
-            (true, true) => Probe::Done("the trees are there, and kubelet runs on them".into()),
-            (false, false) => Probe::Todo(format!("not there or different: {}", lacking.join("; "))),
+            (true, false) => Probe::Done(tr!(
+                "{trees} trees are as on {name}",
+                trees = look.trees.len(),
+                name = self.cx.source().name
+            )),
+            (true, true) => Probe::Done(trs!("the trees are there, and kubelet runs on them").into()),
+            (false, false) => Probe::Todo(tr!("not there or different: {lacking}", lacking = lacking.join("; "))),
             (false, true) => Probe::Blocked(ground::quiet(&self.cx, &self.node).await?),
         })
     }
@@ -178,9 +188,14 @@ impl Step for Trees {
         {
             findings.push(ground::block(
                 &self.node,
-                format!("{} MiB are free at {}, {} MiB are to be copied", free >> 20, dir.display(), needed >> 20),
-                "a full disk stops more than this copy",
-                format!("make room on {}", self.node.name),
+                tr!(
+                    "{free} MiB are free at {dir}, {needed} MiB are to be copied",
+                    free = free >> 20,
+                    dir = dir.display(),
+                    needed = needed >> 20
+                ),
+                trs!("a full disk stops more than this copy"),
+                tr!("make room on {name}", name = self.node.name),
             ));
         }
         Ok(findings)
@@ -235,17 +250,30 @@ impl Step for Trees {
         let lacking = look.lacking();
         if !lacking.is_empty() {
             let what = lacking.join("; ");
-            return Err(ActError::NotProven(format!("{}: still not as on the original: {what}", self.node.name)));
+            return Err(ActError::NotProven(tr!(
+                "{name}: still not as on the original: {what}",
+                name = self.node.name,
+                what = what
+            )));
         }
         let source = &self.cx.source().name;
         let mut proofs: Vec<_> = look
             .trees
             .iter()
             .map(|t| {
-                format!("{}: {} entries, owners, modes and sha256 as on {source}", t.root.display(), t.source.len())
+                tr!(
+                    "{root}: {entries} entries, owners, modes and sha256 as on {source}",
+                    root = t.root.display(),
+                    entries = t.source.len(),
+                    source = source
+                )
             })
             .collect();
-        proofs.push(format!("{} says {}, without a line end", copied::NODENAME, self.cx.cluster.node_name(&self.node)));
+        proofs.push(tr!(
+            "{copied} says {node}, without a line end",
+            copied = copied::NODENAME,
+            node = self.cx.cluster.node_name(&self.node)
+        ));
         Ok(proofs)
     }
 }
@@ -256,12 +284,12 @@ impl Trees {
         let shown = |paths: Vec<&PathBuf>| paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ");
         let made = look.except.iter().filter(|p| !never.contains(p)).collect();
         vec![
-            format!("never copied: {}", shown(never.iter().collect())),
-            format!(
-                "they speak of {} and are written for {} by the next steps: {}",
-                self.cx.source().name,
-                self.node.name,
-                shown(made)
+            tr!("never copied: {never}", never = shown(never.iter().collect())),
+            tr!(
+                "they speak of {name} and are written for {joiner} by the next steps: {which}",
+                name = self.cx.source().name,
+                joiner = self.node.name,
+                which = shown(made)
             ),
         ]
     }

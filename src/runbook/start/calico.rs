@@ -38,7 +38,7 @@ const SECRET: &str = "calico.secret";
 const ENDPOINTS: &str = "calico.endpoints";
 
 /// Said by every step where there is nothing of it.
-pub(super) const NONE: &str = "no calico here that keeps its data in etcd";
+pub(super) const NONE: &str = mark!("no calico here that keeps its data in etcd");
 
 /// The Secret's keys, as calico's own manifests have them.
 const KEYS: [&str; 3] = ["etcd-ca", "etcd-cert", "etcd-key"];
@@ -121,23 +121,32 @@ impl SecretStep {
         let [held, in_use] = [&compared.held, &compared.in_use].map(|v| CertInfo::from_pem(v[1].expose()).ok());
         let sans = |c: &Option<CertInfo>| c.as_ref().map(|c| c.sans.clone()).unwrap_or_default();
         let mut notes = vec![match (&held, &in_use) {
-            (Some(old), Some(new)) => format!("{}: serial {} becomes {}", new.subject, old.serial, new.serial),
-            (None, Some(new)) => format!("{}, serial {}; what is there now is no certificate", new.subject, new.serial),
-            _ => "the certificate in use cannot be read".into(),
+            (Some(old), Some(new)) => tr!(
+                "{subject}: serial {serial} becomes {new}",
+                subject = new.subject,
+                serial = old.serial,
+                new = new.serial
+            ),
+            (None, Some(new)) => tr!(
+                "{subject}, serial {serial}; what is there now is no certificate",
+                subject = new.subject,
+                serial = new.serial
+            ),
+            _ => trs!("the certificate in use cannot be read").into(),
         }];
         let print = |v: &SecretBytes| PrivateKey::from_pem(v.expose()).ok().map(|k| k.public_key_fingerprint());
         notes.push(match (print(&compared.held[2]), print(&compared.in_use[2])) {
-            (Some(old), Some(new)) if old == new => "the private key stays the same".into(),
-            _ => "with another private key (shown nowhere)".into(),
+            (Some(old), Some(new)) if old == new => trs!("the private key stays the same").into(),
+            _ => trs!("with another private key (shown nowhere)").into(),
         });
         notes.push(if compared.differ.contains(&KEYS[0]) {
-            "the CA file changes".into()
+            trs!("the CA file changes").into()
         } else {
-            "the CA stays the same".into()
+            trs!("the CA stays the same").into()
         });
         CertChange {
             host: self.cx.source().name.clone(),
-            path: format!("Secret {}: {}", names(&self.cx).secret, KEYS[1]).into(),
+            path: tr!("Secret {secret}: {names}", secret = names(&self.cx).secret, names = KEYS[1]).into(),
             sans: SanDiff::between(&sans(&held), &sans(&in_use)),
             notes,
         }
@@ -165,9 +174,11 @@ impl Step for SecretStep {
     async fn probe(&self) -> Result<Probe, ActError> {
         let (_, api) = self.cx.kube().await?;
         Ok(match self.compare(&api).await? {
-            None => Probe::Done(NONE.into()),
-            Some(c) if c.differ.is_empty() => Probe::Done("the Secret holds the CA and the client pair in use".into()),
-            Some(c) => Probe::Todo(format!("{} of the Secret is not what is in use", super::listed(c.differ))),
+            None => Probe::Done(crate::lang::words(NONE).into()),
+            Some(c) if c.differ.is_empty() => {
+                Probe::Done(trs!("the Secret holds the CA and the client pair in use").into())
+            }
+            Some(c) => Probe::Todo(tr!("{which} of the Secret is not what is in use", which = super::listed(c.differ))),
         })
     }
 
@@ -188,10 +199,10 @@ impl Step for SecretStep {
             plan.view.certs.push(self.change(&compared));
         }
         plan.view.expected = texts::expected(SECRET);
-        plan.view.notes.push(format!(
-            "{} on {} holds a private key: it is readable by root alone",
-            save.file.display(),
-            save.at.host
+        plan.view.notes.push(tr!(
+            "{file} on {host} holds a private key: it is readable by root alone",
+            file = save.file.display(),
+            host = save.at.host
         ));
         Ok(plan)
     }
@@ -201,15 +212,18 @@ impl Step for SecretStep {
         match self.compare(&api).await? {
             Some(c) if c.differ.is_empty() => {
                 let sum = Content::Secret(c.in_use[1].clone()).sha256();
-                Ok(vec![format!(
-                    "Secret {} reads back as {}'s client pair and CA (certificate sha256 {}…)",
-                    names(&self.cx).secret,
-                    self.cx.source().name,
-                    &sum[..12]
+                Ok(vec![tr!(
+                    "Secret {secret} reads back as {name}'s client pair and CA (certificate sha256 {sum}…)",
+                    secret = names(&self.cx).secret,
+                    name = self.cx.source().name,
+                    sum = &sum[..12]
                 )])
             }
-            Some(c) => Err(ActError::NotProven(format!("{} reads back otherwise; run again", super::listed(c.differ)))),
-            None => Err(ActError::NotProven("the Secret is gone; somebody removed it meanwhile".into())),
+            Some(c) => Err(ActError::NotProven(tr!(
+                "{which} reads back otherwise; run again",
+                which = super::listed(c.differ)
+            ))),
+            None => Err(ActError::NotProven(trs!("the Secret is gone; somebody removed it meanwhile").into())),
         }
     }
 }
@@ -285,16 +299,18 @@ impl EndpointsStep {
             // The file may hold the Secret, too: neither it nor an error may show that.
             let secret = self.cx.read_secret(&node.name, path).await?;
             let odd = |why: &str| ActError::NotProven(format!("{}: {} {why}", node.name, path.display()));
-            let text = std::str::from_utf8(secret.expose()).map_err(|_| odd("is not UTF-8 text; mend it by hand"))?;
+            let text =
+                std::str::from_utf8(secret.expose()).map_err(|_| odd(trs!("is not UTF-8 text; mend it by hand")))?;
             let entry = manifest::config_entry(text, ENTRY)
-                .map_err(|_| odd("cannot be read as YAML; mend it by hand, then run again"))?;
+                .map_err(|_| odd(trs!("cannot be read as YAML; mend it by hand, then run again")))?;
             let Some(list) = entry else { continue };
             let wanted = self.with_all(&list);
             if wanted == list {
                 continue;
             }
-            let after = manifest::set_config_entry(text, ENTRY, &wanted)
-                .map_err(|_| odd("has etcd_endpoints in a form that cannot be edited in place; change it by hand"))?;
+            let after = manifest::set_config_entry(text, ENTRY, &wanted).map_err(|_| {
+                odd(trs!("has etcd_endpoints in a form that cannot be edited in place; change it by hand"))
+            })?;
             stale.push(StaleFile {
                 host: node.name.clone(),
                 path: path.clone(),
@@ -332,13 +348,17 @@ fn shown(text: &str) -> String {
         if value.len() < 40 || !value.chars().all(encoded) {
             return line.to_owned();
         }
-        format!("{key}: (secret, {} characters)", value.len())
+        tr!("{key}: (secret, {length} characters)", key = key, length = value.len())
     };
     let bare = |line: &str| {
         let trimmed = line.trim();
         let encoded = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=');
         // A value folded over lines, or PEM in clear.
-        if trimmed.len() >= 40 && trimmed.chars().all(encoded) { "    (secret line)".into() } else { hidden(line) }
+        if trimmed.len() >= 40 && trimmed.chars().all(encoded) {
+            trs!("    (secret line)").into()
+        } else {
+            hidden(line)
+        }
     };
     let ending = if text.ends_with('\n') { "\n" } else { "" };
     text.lines().map(bare).collect::<Vec<_>>().join("\n") + ending
@@ -368,12 +388,12 @@ impl Step for EndpointsStep {
         let mut stale: Vec<_> =
             self.stale_files().await?.iter().map(|f| format!("{}:{}", f.host, f.path.display())).collect();
         if self.with_all(&list) != list {
-            stale.insert(0, "the ConfigMap".into());
+            stale.insert(0, trs!("the ConfigMap").into());
         }
         Ok(if stale.is_empty() {
-            Probe::Done("every member is listed".into())
+            Probe::Done(trs!("every member is listed").into())
         } else {
-            Probe::Todo(format!("members are missing in {}", super::listed(stale)))
+            Probe::Todo(tr!("members are missing in {stale}", stale = super::listed(stale)))
         })
     }
 
@@ -413,14 +433,16 @@ impl Step for EndpointsStep {
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(ENDPOINTS));
         plan.view.diffs = diffs;
         plan.view.expected = texts::expected(ENDPOINTS);
-        plan.view.notes.push("values of Secrets in these files are hidden in the diff and stay as they are".into());
+        plan.view
+            .notes
+            .push(trs!("values of Secrets in these files are hidden in the diff and stay as they are").into());
         Ok(plan)
     }
 
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         match self.probe().await? {
             Probe::Done(_) => {}
-            Probe::Todo(now) => return Err(ActError::NotProven(format!("{now}; run again"))),
+            Probe::Todo(now) => return Err(ActError::NotProven(tr!("{now}; run again", now = now))),
             Probe::Blocked(findings) => return Err(ActError::Gate(findings)),
         }
         let members = self.cx.cluster.all_masters().count();

@@ -35,16 +35,16 @@ fn block(joiner: &Node, what: String, why: &str, remedy: String) -> Finding {
 /// A learner refuses the reads that an apiserver makes.
 fn member(cx: &Ctx, joiner: &Node, seen: &Membership) -> Option<Finding> {
     let why = match seen.by_peer_url(&cx.cluster.peer_url(joiner)) {
-        None => "is no member of etcd".to_owned(),
-        Some(m) if m.learner => "is still a learner".to_owned(),
-        Some(m) if !m.healthy() => format!("is not healthy: {}", why_unhealthy(m)),
+        None => trs!("is no member of etcd").to_owned(),
+        Some(m) if m.learner => trs!("is still a learner").to_owned(),
+        Some(m) if !m.healthy() => tr!("is not healthy: {why}", why = why_unhealthy(m)),
         Some(_) => return None,
     };
     Some(block(
         joiner,
-        format!("{}'s etcd {why}", joiner.name),
-        "its apiserver needs an etcd that votes and answers",
-        "finish chapter 2 for it first".into(),
+        tr!("{name}'s etcd {why}", name = joiner.name, why = why),
+        trs!("its apiserver needs an etcd that votes and answers"),
+        trs!("finish chapter 2 for it first").into(),
     ))
 }
 
@@ -52,17 +52,17 @@ async fn manifests(cx: &Ctx, joiner: &Node) -> Result<Vec<Finding>, ActError> {
     let (host, own) = (&joiner.name, joiner.address.to_string());
     let mut findings = Vec::new();
     let mut wrong = |what: String, why: &str| {
-        findings.push(block(joiner, what, why, "do chapter 3 for it first, or mend its manifests".into()));
+        findings.push(block(joiner, what, why, trs!("do chapter 3 for it first, or mend its manifests").into()));
     };
     let advertised = same::flag(cx, host, "kube-apiserver", "advertise-address").await?;
     if same::manifest_of(cx, host, "kube-apiserver").await?.is_none() {
-        wrong(format!("{host} has no manifest of an apiserver"), "there is nothing to start");
+        wrong(tr!("{host} has no manifest of an apiserver", host = host), trs!("there is nothing to start"));
         return Ok(findings);
     }
     if advertised.as_ref().is_some_and(|a| *a != own) {
         wrong(
-            format!("{host}'s apiserver advertises {}", advertised.unwrap_or_default()),
-            "clients of the service kubernetes would be sent to another master",
+            tr!("{host}'s apiserver advertises {advertised}", host = host, advertised = advertised.unwrap_or_default()),
+            trs!("clients of the service kubernetes would be sent to another master"),
         );
     }
     let servers = same::flag(cx, host, "kube-apiserver", "etcd-servers").await?.unwrap_or_default();
@@ -71,16 +71,22 @@ async fn manifests(cx: &Ctx, joiner: &Node) -> Result<Vec<Finding>, ActError> {
         cx.cluster.all_masters().map(|n| cx.cluster.client_url(n)).filter(|u| !listed.contains(u)).collect();
     if !missing.is_empty() {
         wrong(
-            format!("{host}'s apiserver does not list {}", super::listed(missing)),
-            "it would lose etcd although enough members are up",
+            tr!("{host}'s apiserver does not list {missing}", host = host, missing = super::listed(missing)),
+            trs!("it would lose etcd although enough members are up"),
         );
     }
     for component in ["kube-controller-manager", "kube-scheduler"] {
         let Some(master) = same::flag(cx, host, component, "master").await? else { continue };
         if let Some(other) = cx.cluster.all_masters().find(|n| n.name != joiner.name && mentions(&master, n)) {
             wrong(
-                format!("{host}'s {component} talks to {} ({master})", other.name),
-                "it would stop when that master does",
+                tr!(
+                    "{host}'s {component} talks to {name} ({master})",
+                    host = host,
+                    component = component,
+                    name = other.name,
+                    master = master
+                ),
+                trs!("it would stop when that master does"),
             );
         }
     }
@@ -103,9 +109,14 @@ async fn identity(cx: &Ctx, joiner: &Node, api: &KubeApi) -> Result<Vec<Finding>
     if name != wanted {
         findings.push(block(
             joiner,
-            format!("{}'s kubelet would register as {name} and not as {wanted}", joiner.name),
-            "the name it first registers under is the one it keeps; another node's name would push that node out",
-            "set --hostname-override (or the hostname) to it first".into(),
+            tr!(
+                "{host}'s kubelet would register as {name} and not as {wanted}",
+                host = joiner.name,
+                name = name,
+                wanted = wanted
+            ),
+            trs!("the name it first registers under is the one it keeps; another node's name would push that node out"),
+            trs!("set --hostname-override (or the hostname) to it first").into(),
         ));
     }
     if let Some(node) = api.node(&wanted).await?
@@ -114,9 +125,13 @@ async fn identity(cx: &Ctx, joiner: &Node, api: &KubeApi) -> Result<Vec<Finding>
     {
         findings.push(block(
             joiner,
-            format!("a node {wanted} with the address {} is in the cluster already", node.addresses.join(", ")),
-            "it is another machine, or a left-over of one",
-            format!("find out which; if it is gone for good, `kubectl delete node {wanted}`"),
+            tr!(
+                "a node {wanted} with the address {addresses} is in the cluster already",
+                wanted = wanted,
+                addresses = node.addresses.join(", ")
+            ),
+            trs!("it is another machine, or a left-over of one"),
+            tr!("find out which; if it is gone for good, `kubectl delete node {wanted}`", wanted = wanted),
         ));
     }
     Ok(findings)
@@ -129,8 +144,8 @@ async fn certificates(cx: &Arc<Ctx>, joiner: &Node) -> Result<Vec<Finding>, ActE
         findings.push(block(
             joiner,
             format!("{}: {first}", joiner.name),
-            "its control plane would not come up, or with other keys than its peers",
-            "run the step that copies the certificates first".into(),
+            trs!("its control plane would not come up, or with other keys than its peers"),
+            trs!("run the step that copies the certificates first").into(),
         ));
         return Ok(findings);
     }
@@ -140,9 +155,13 @@ async fn certificates(cx: &Arc<Ctx>, joiner: &Node) -> Result<Vec<Finding>, ActE
     if !cert.sans.contains(&San::Ip(joiner.address)) {
         findings.push(block(
             joiner,
-            format!("the apiserver certificate {} is not for {}", path.display(), joiner.address),
-            "whoever asks the new apiserver by its address would refuse what it serves",
-            "do chapter 4 first".into(),
+            tr!(
+                "the apiserver certificate {path} is not for {address}",
+                path = path.display(),
+                address = joiner.address
+            ),
+            trs!("whoever asks the new apiserver by its address would refuse what it serves"),
+            trs!("do chapter 4 first").into(),
         ));
     }
     Ok(findings)
@@ -156,9 +175,9 @@ async fn ports(cx: &Ctx, joiner: &Node) -> Result<Vec<Finding>, ActError> {
         .map(|(port, program)| {
             block(
                 joiner,
-                format!("port {port} of {} is taken by {program}", joiner.name),
-                "the control plane cannot listen there; on a former worker it may be its nginx-proxy",
-                format!("stop {program}, then run again"),
+                tr!("port {port} of {name} is taken by {program}", port = port, name = joiner.name, program = program),
+                trs!("the control plane cannot listen there; on a former worker it may be its nginx-proxy"),
+                tr!("stop {program}, then run again", program = program),
             )
         })
         .collect())

@@ -64,7 +64,7 @@ impl Ctx {
                 Err(e) => refused = refused.or(Some(e)),
             }
         }
-        Err(refused.map_or_else(|| ActError::NotProven("no original to ask".into()), ActError::from))
+        Err(refused.map_or_else(|| ActError::NotProven(trs!("no original to ask").into()), ActError::from))
     }
 
     /// Every host's name in Kubernetes.
@@ -77,7 +77,7 @@ impl Ctx {
 fn listed<T: ToString>(all: impl IntoIterator<Item = T>) -> String {
     let all: Vec<_> = all.into_iter().map(|t| t.to_string()).collect();
     match all.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((last, rest)) if !rest.is_empty() => tr!("{rest} and {last}", rest = rest.join(", "), last = last),
         _ => all.concat(),
     }
 }

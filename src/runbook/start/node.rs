@@ -46,7 +46,7 @@ fn shared(peers: &[kube::Node]) -> (Marks, Option<String>) {
     let taints = first.taints.iter().filter(lasting).filter(|t| rest.iter().all(|p| p.taints.contains(t))).cloned();
     let alike = rest.iter().all(|p| p.unschedulable == first.unschedulable);
     let remark =
-        (!alike).then(|| "some originals are cordoned and some are not: the cordon is left as it is".to_owned());
+        (!alike).then(|| trs!("some originals are cordoned and some are not: the cordon is left as it is").to_owned());
     let marks = Marks { labels, taints: taints.collect(), unschedulable: alike.then_some(first.unschedulable) };
     (marks, remark)
 }
@@ -67,9 +67,10 @@ impl MarkStep {
             let name = self.cx.cluster.node_name(master);
             let found = nodes.iter().find(|n| n.name == name);
             peers.push(found.cloned().ok_or_else(|| {
-                ActError::NotProven(format!(
-                    "{}: there is no node {name}; check `domain` in the cluster file against `kubectl get nodes`",
-                    master.name
+                ActError::NotProven(tr!(
+                    "{host}: there is no node {name}; check `domain` in the cluster file against `kubectl get nodes`",
+                    host = master.name,
+                    name = name
                 ))
             })?);
         }
@@ -99,13 +100,13 @@ impl Step for MarkStep {
         let (_, api) = self.cx.kube().await?;
         let (marks, _) = self.peers(&api).await?;
         let Some(node) = api.node(&self.name()).await? else {
-            return Ok(Probe::Todo(format!("{} is not registered yet", self.name())));
+            return Ok(Probe::Todo(tr!("{name} is not registered yet", name = self.name())));
         };
         let missing = marks.missing(&node);
         Ok(if missing.is_empty() {
-            Probe::Done(format!("marked as its peers are: {}", marks.words()))
+            Probe::Done(tr!("marked as its peers are: {words}", words = marks.words()))
         } else {
-            Probe::Todo(format!("to be given: {}", missing.words()))
+            Probe::Todo(tr!("to be given: {words}", words = missing.words()))
         })
     }
 
@@ -136,8 +137,12 @@ impl Step for MarkStep {
         let node = api.node(&self.name()).await?;
         match node.map(|n| marks.missing(&n)) {
             Some(missing) if missing.is_empty() => Ok(vec![format!("{}: {}", self.name(), marks.words())]),
-            Some(missing) => Err(ActError::NotProven(format!("{} lacks {}; run again", self.name(), missing.words()))),
-            None => Err(ActError::NotProven(format!("{} is gone; look at its kubelet", self.name()))),
+            Some(missing) => Err(ActError::NotProven(tr!(
+                "{name} lacks {words}; run again",
+                name = self.name(),
+                words = missing.words()
+            ))),
+            None => Err(ActError::NotProven(tr!("{name} is gone; look at its kubelet", name = self.name()))),
         }
     }
 }

@@ -51,19 +51,25 @@ fn wanted_mode(state: &FileState) -> u32 {
 fn wrong(theirs: &FileState, mode: u32, mine: &FileState) -> Option<String> {
     let name = theirs.path.display();
     if mine.kind == FileKind::Absent {
-        return Some(format!("{name} is missing"));
+        return Some(tr!("{name} is missing", name = name));
     }
     if mine.kind != theirs.kind {
-        return Some(format!("{name} is another kind of file"));
+        return Some(tr!("{name} is another kind of file", name = name));
     }
     if mine.sha256 != theirs.sha256 {
-        return Some(format!("{name} differs"));
+        return Some(tr!("{name} differs", name = name));
     }
     let owner = (&mine.user, &mine.group) != (&theirs.user, &theirs.group);
     (mine.mode & !mode != 0 || owner).then(|| {
-        format!(
-            "{name} is {:04o} {}:{}, not {mode:04o} {}:{}",
-            mine.mode, mine.user, mine.group, theirs.user, theirs.group
+        tr!(
+            "{name} is {has_mode} {has_user}:{has_group}, not {mode} {owner}:{group}",
+            name = name,
+            has_mode = format_args!("{:04o}", mine.mode),
+            has_user = mine.user,
+            has_group = mine.group,
+            mode = format_args!("{mode:04o}"),
+            owner = theirs.user,
+            group = theirs.group
         )
     })
 }
@@ -79,9 +85,10 @@ impl CopyPki {
         let list = run_ok(&*self.cx.remote, source, &Op::ListTree { dir: pki.clone() }).await?;
         let listed = parse::file_states(&list.text()).map_err(|e| ActError::NotProven(format!("{source}: {e}")))?;
         if listed.is_empty() {
-            return Err(ActError::NotProven(format!(
-                "{source}: {} is empty or missing; give the right directory as layout.kubernetes.pki",
-                pki.display()
+            return Err(ActError::NotProven(tr!(
+                "{source}: {pki} is empty or missing; give the right directory as layout.kubernetes.pki",
+                source = source,
+                pki = pki.display()
             )));
         }
         let mut theirs = self.cx.stat(source, vec![pki.clone()]).await?;
@@ -92,9 +99,10 @@ impl CopyPki {
             theirs.extend(states.into_iter().filter(|s| s.kind == FileKind::File));
         }
         if let Some(odd) = theirs.iter().find(|s| !matches!(s.kind, FileKind::File | FileKind::Dir)) {
-            return Err(ActError::NotProven(format!(
-                "{source}: {} is a link or a special file; put a plain file in its place, then run again",
-                odd.path.display()
+            return Err(ActError::NotProven(tr!(
+                "{source}: {path} is a link or a special file; put a plain file in its place, then run again",
+                source = source,
+                path = odd.path.display()
             )));
         }
         let paths: Vec<PathBuf> = theirs.iter().map(|s| s.path.clone()).collect();
@@ -163,9 +171,9 @@ impl Step for CopyPki {
         let wanted = self.wanted().await?;
         let wrong: Vec<_> = wanted.iter().filter_map(|w| w.wrong.clone()).collect();
         Ok(match wrong.as_slice() {
-            [] => Probe::Done(format!("{} files as on {}", wanted.len(), self.cx.source().name)),
+            [] => Probe::Done(tr!("{wanted} files as on {name}", wanted = wanted.len(), name = self.cx.source().name)),
             [one] => Probe::Todo(one.clone()),
-            [first, rest @ ..] => Probe::Todo(format!("{first}, and {} more", rest.len())),
+            [first, rest @ ..] => Probe::Todo(tr!("{first}, and {rest} more", first = first, rest = rest.len())),
         })
     }
 
@@ -191,11 +199,11 @@ impl Step for CopyPki {
         );
         if !files.is_empty() {
             acts.push(Box::new(CopyFiles {
-                title: format!(
-                    "{} files of {} from {}",
-                    files.len(),
-                    self.cx.cluster.kube.pki.display(),
-                    self.cx.source().name
+                title: tr!(
+                    "{files} files of {pki} from {name}",
+                    files = files.len(),
+                    pki = self.cx.cluster.kube.pki.display(),
+                    name = self.cx.source().name
                 ),
                 files,
             }));
@@ -204,14 +212,14 @@ impl Step for CopyPki {
         plan.view.expected = texts::expected(KIND);
         plan.view
             .notes
-            .push("the CA's key and the service-account key are among them: every master signs with them".into());
+            .push(trs!("the CA's key and the service-account key are among them: every master signs with them").into());
         Ok(plan)
     }
 
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         let wanted = self.wanted().await?;
         if let Some(wrong) = wanted.iter().find_map(|w| w.wrong.as_ref()) {
-            return Err(ActError::NotProven(format!("{}: {wrong}; run again", self.node.name)));
+            return Err(ActError::NotProven(tr!("{name}: {wrong}; run again", name = self.node.name, wrong = wrong)));
         }
         let masters = self.masters();
         let compared = same::compare_all(&self.cx, &masters).await?;
@@ -219,7 +227,12 @@ impl Step for CopyPki {
         if !findings.is_empty() {
             return Err(ActError::Gate(findings));
         }
-        let mut proofs = vec![format!("{}: {} files as on {}", self.node.name, wanted.len(), self.cx.source().name)];
+        let mut proofs = vec![tr!(
+            "{name}: {wanted} files as on {source}",
+            name = self.node.name,
+            wanted = wanted.len(),
+            source = self.cx.source().name
+        )];
         proofs.extend(same::proofs(&compared, masters.len()));
         Ok(proofs)
     }

@@ -42,8 +42,9 @@ impl PodsStep {
 
 /// What could not be looked into, said.
 fn unseen(pods: &Pods) -> Option<String> {
-    (!pods.unseen.is_empty())
-        .then(|| format!("{}: no host of the cluster file, judged by age alone", super::listed(&pods.unseen)))
+    (!pods.unseen.is_empty()).then(|| {
+        tr!("{unseen}: no host of the cluster file, judged by age alone", unseen = super::listed(&pods.unseen))
+    })
 }
 
 #[async_trait]
@@ -65,13 +66,23 @@ impl Step for PodsStep {
     }
 
     async fn probe(&self) -> Result<Probe, ActError> {
-        let Some(pods) = self.pods().await? else { return Ok(Probe::Done(super::calico::NONE.into())) };
+        let Some(pods) = self.pods().await? else {
+            return Ok(Probe::Done(crate::lang::words(super::calico::NONE).into()));
+        };
         if !pods.stale.is_empty() {
             let all = pods.stale.len() + pods.fresh.len();
-            return Ok(Probe::Todo(format!("{} of {all} pods run with what was there before", pods.stale.len())));
+            return Ok(Probe::Todo(tr!(
+                "{stale} of {all} pods run with what was there before",
+                stale = pods.stale.len(),
+                all = all
+            )));
         }
         let remark = unseen(&pods).map(|u| format!(" ({u})")).unwrap_or_default();
-        Ok(Probe::Done(format!("all {} pods run with the endpoints of the ConfigMap{remark}", pods.fresh.len())))
+        Ok(Probe::Done(tr!(
+            "all {fresh} pods run with the endpoints of the ConfigMap{remark}",
+            fresh = pods.fresh.len(),
+            remark = remark
+        )))
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {
@@ -84,7 +95,7 @@ impl Step for PodsStep {
         let mut plan = Plan::new(Risk::Disruptive, vec![act], Vec::new(), texts::undo_card(KIND));
         plan.view.expected = Duration::from_secs(5) * count;
         plan.view.down_meanwhile =
-            Some("one node's agent at a time: its running pods keep their network, new ones wait for it".into());
+            Some(trs!("one node's agent at a time: its running pods keep their network, new ones wait for it").into());
         plan.view.notes.extend(unseen(&pods));
         Ok(plan)
     }
@@ -96,9 +107,18 @@ impl Step for PodsStep {
             .map(|pod| Finding {
                 severity: Severity::Block,
                 host: None,
-                what: format!("{} on {} is not Ready ({})", pod.name, pod.node, pod.state),
-                why: "rolling more pods while one is down takes the network of two nodes".into(),
-                remedy: format!("look at it: kubectl -n {} describe pod {}", self.calico().namespace, pod.name),
+                what: tr!(
+                    "{name} on {node} is not Ready ({state})",
+                    name = pod.name,
+                    node = pod.node,
+                    state = pod.state
+                ),
+                why: trs!("rolling more pods while one is down takes the network of two nodes").into(),
+                remedy: tr!(
+                    "look at it: kubectl -n {namespace} describe pod {name}",
+                    namespace = self.calico().namespace,
+                    name = pod.name
+                ),
             })
             .collect())
     }
@@ -108,19 +128,27 @@ impl Step for PodsStep {
         let calico = self.calico();
         let pods = stale_pods(&self.cx.remote, &api, &calico, &self.cx.node_hosts()).await?.unwrap_or_default();
         if let Some(pod) = pods.stale.first() {
-            return Err(ActError::NotProven(format!(
-                "{} on {} still runs with the old list; run again",
-                pod.name, pod.node
+            return Err(ActError::NotProven(tr!(
+                "{name} on {node} still runs with the old list; run again",
+                name = pod.name,
+                node = pod.node
             )));
         }
         let set = api.daemon_set(&calico.namespace, &calico.daemonset).await?;
         let (desired, ready) = set.map(|s| (s.desired, s.ready)).unwrap_or_default();
         let here = pods.fresh.iter().filter(|p| p.ready).count() as u64;
         if here < desired {
-            return Err(ActError::NotProven(format!("{here} of {desired} pods are Ready; look with kubectl describe")));
+            return Err(ActError::NotProven(tr!(
+                "{here} of {desired} pods are Ready; look with kubectl describe",
+                here = here,
+                desired = desired
+            )));
         }
-        let mut proofs = vec![format!(
-            "{here} of {desired} pods are Ready with the endpoints of the ConfigMap (the daemon set counts {ready})"
+        let mut proofs = vec![tr!(
+            "{here} of {desired} pods are Ready with the endpoints of the ConfigMap (the daemon set counts {ready})",
+            here = here,
+            desired = desired,
+            ready = ready
         )];
         proofs.extend(unseen(&pods));
         Ok(proofs)

@@ -29,16 +29,16 @@ pub(super) struct Named {
 
 /// Component, flag, and what the file is.
 const FLAGS: [(&str, &str, &str, bool); 9] = [
-    ("kube-apiserver", "client-ca-file", "cluster CA", false),
-    ("kube-apiserver", "service-account-key-file", "service-account public key", false),
-    ("kube-apiserver", "service-account-signing-key-file", "service-account signing key", false),
-    ("kube-apiserver", "requestheader-client-ca-file", "front-proxy CA", false),
-    ("kube-apiserver", "encryption-provider-config", "encryption config", true),
+    ("kube-apiserver", "client-ca-file", mark!("cluster CA"), false),
+    ("kube-apiserver", "service-account-key-file", mark!("service-account public key"), false),
+    ("kube-apiserver", "service-account-signing-key-file", mark!("service-account signing key"), false),
+    ("kube-apiserver", "requestheader-client-ca-file", mark!("front-proxy CA"), false),
+    ("kube-apiserver", "encryption-provider-config", mark!("encryption config"), true),
     // Its name before 1.13.
-    ("kube-apiserver", "experimental-encryption-provider-config", "encryption config", true),
-    ("kube-controller-manager", "cluster-signing-key-file", "cluster CA key", false),
-    ("kube-controller-manager", "service-account-private-key-file", "service-account private key", false),
-    ("kube-controller-manager", "root-ca-file", "root CA", false),
+    ("kube-apiserver", "experimental-encryption-provider-config", mark!("encryption config"), true),
+    ("kube-controller-manager", "cluster-signing-key-file", mark!("cluster CA key"), false),
+    ("kube-controller-manager", "service-account-private-key-file", mark!("service-account private key"), false),
+    ("kube-controller-manager", "root-ca-file", mark!("root CA"), false),
 ];
 
 /// The manifest of a component on a host: its file and text.
@@ -78,16 +78,18 @@ pub(super) async fn named(cx: &Ctx) -> Result<Vec<Named>, ActError> {
             .filter(|v| v.starts_with('/'));
         let Some(path) = value.map(PathBuf::from) else { continue };
         if !found.iter().any(|f| f.path == path) {
-            found.push(Named { what, path, whole });
+            found.push(Named { what: crate::lang::words(what), path, whole });
         }
     }
     Ok(found)
 }
 
 fn no_manifest(cx: &Ctx, host: &HostName, component: &str) -> ActError {
-    ActError::NotProven(format!(
-        "{host}: {} holds no {component}.json or .yaml; give its directory as layout.kubernetes.manifests",
-        cx.cluster.kube.manifests.display()
+    ActError::NotProven(tr!(
+        "{host}: {manifests} holds no {component}.json or .yaml; give its directory as layout.kubernetes.manifests",
+        host = host,
+        manifests = cx.cluster.kube.manifests.display(),
+        component = component
     ))
 }
 
@@ -103,7 +105,7 @@ async fn print_of(cx: &Ctx, host: &HostName, file: &Named) -> Result<Option<Stri
     let bytes = cx.read_secret(host, &file.path).await?;
     public_key(bytes.expose()).map(Some).ok_or_else(|| ActError::Pki {
         what: format!("{host}: {} ({})", file.path.display(), file.what),
-        why: "it is no certificate and no key that can be read; compare it with the other masters'".into(),
+        why: trs!("it is no certificate and no key that can be read; compare it with the other masters'").into(),
     })
 }
 
@@ -160,19 +162,28 @@ pub(super) fn findings(compared: &[(Named, Agreement)]) -> Vec<Finding> {
     for (file, stand) in compared {
         let (hosts, how) = match stand {
             Agreement::Same(_) | Agreement::Nowhere => continue,
-            Agreement::Differs(hosts) => (hosts, "is another one"),
-            Agreement::Missing(hosts) => (hosts, "is missing"),
+            Agreement::Differs(hosts) => (hosts, trs!("is another one")),
+            Agreement::Missing(hosts) => (hosts, trs!("is missing")),
         };
         findings.push(Finding {
             severity: Severity::Block,
             host: hosts.first().cloned(),
-            what: format!("{} ({}) {how} on {}", file.what, file.path.display(), super::listed(hosts)),
-            why: "masters with different keys are two clusters on one database: what one signs or encrypts the other \
+            what: tr!(
+                "{what} ({path}) {how} on {hosts}",
+                what = file.what,
+                path = file.path.display(),
+                how = how,
+                hosts = super::listed(hosts)
+            ),
+            why: trs!(
+                "masters with different keys are two clusters on one database: what one signs or encrypts the other \
                   refuses, now here, now there"
-                .into(),
-            remedy:
+            )
+            .into(),
+            remedy: trs!(
                 "find out which is the right one, put it on every master, and restart what reads it; then run again"
-                    .into(),
+            )
+            .into(),
         });
     }
     findings
@@ -182,12 +193,20 @@ pub(super) fn findings(compared: &[(Named, Agreement)]) -> Vec<Finding> {
 pub(super) fn proofs(compared: &[(Named, Agreement)], masters: usize) -> Vec<String> {
     let same = |(file, stand): &(Named, Agreement)| match stand {
         Agreement::Same(print) => {
-            let kind = if file.whole { "content" } else { "public key" };
-            Some(format!("{}: the same {kind} {}… on all {masters} masters", file.what, print.get(..12)?))
+            let kind = if file.whole { trs!("content") } else { trs!("public key") };
+            Some(tr!(
+                "{what}: the same {kind} {print}… on all {masters} masters",
+                what = file.what,
+                kind = kind,
+                print = print.get(..12)?,
+                masters = masters
+            ))
         }
-        Agreement::Nowhere => {
-            Some(format!("{}: not compared, {} is on no master: compare it by hand", file.what, file.path.display()))
-        }
+        Agreement::Nowhere => Some(tr!(
+            "{what}: not compared, {path} is on no master: compare it by hand",
+            what = file.what,
+            path = file.path.display()
+        )),
         Agreement::Missing(_) | Agreement::Differs(_) => None,
     };
     compared.iter().filter_map(same).collect()

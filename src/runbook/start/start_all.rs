@@ -53,12 +53,17 @@ impl StartMasters {
         for unit in [runtime, &units::kubelet(&self.cx)] {
             let state = self.cx.unit(&joiner.name, unit).await?;
             if state.active != "active" || state.enabled != "enabled" {
-                return Ok(Some(format!("{unit} is {} and {}", word(&state.active), word(&state.enabled))));
+                return Ok(Some(tr!(
+                    "{unit} is {active} and {enabled}",
+                    unit = unit,
+                    active = word(&state.active),
+                    enabled = word(&state.enabled)
+                )));
             }
         }
         let own = units::listeners(&self.cx, &joiner.name).await?;
         if let Some((port, program)) = peers.iter().find(|(port, _)| !own.iter().any(|(p, _)| p == port)) {
-            return Ok(Some(format!("{program} does not listen on {port}")));
+            return Ok(Some(tr!("{program} does not listen on {port}", program = program, port = port)));
         }
         let door = Door::master(&joiner.name, joiner.address, self.cx.cluster.kube.api_port);
         if let Err(e) = api.at(door.clone()).healthz().await {
@@ -66,8 +71,8 @@ impl StartMasters {
         }
         let name = self.cx.cluster.node_name(joiner);
         Ok(match api.at(door).node(&name).await? {
-            None => Some(format!("node {name} is not registered")),
-            Some(node) => node.ready.err().map(|why| format!("node {name} is not Ready: {why}")),
+            None => Some(tr!("node {name} is not registered", name = name)),
+            Some(node) => node.ready.err().map(|why| tr!("node {name} is not Ready: {why}", name = name, why = why)),
         })
     }
 
@@ -98,7 +103,7 @@ impl StartMasters {
 }
 
 fn word(state: &str) -> &str {
-    if state.is_empty() { "not there" } else { state }
+    if state.is_empty() { trs!("not there") } else { state }
 }
 
 #[async_trait]
@@ -123,7 +128,7 @@ impl Step for StartMasters {
         let down = self.down().await?;
         if down.is_empty() {
             let hosts = super::listed(self.cx.cluster.join.iter().map(|j| &j.name));
-            return Ok(Probe::Done(format!("{hosts}: the control plane runs, the node is Ready")));
+            return Ok(Probe::Done(tr!("{hosts}: the control plane runs, the node is Ready", hosts = hosts)));
         }
         let words = down.iter().map(|(j, missing)| format!("{}: {missing}", j.name)).collect::<Vec<_>>();
         Ok(Probe::Todo(words.join("; ")))
@@ -152,19 +157,27 @@ impl Step for StartMasters {
         let names = super::listed(down.iter().map(|j| &j.name));
         let acts: Vec<Box<dyn Act>> = vec![
             Box::new(Chains {
-                title: format!("enable and start {runtime} and {kubelet} on {names}"),
+                title: tr!(
+                    "enable and start {runtime} and {kubelet} on {names}",
+                    runtime = runtime,
+                    kubelet = kubelet,
+                    names = names
+                ),
                 chains: down.iter().map(|j| (j.name.clone(), ops.clone())).collect(),
             }),
             Box::new(WaitMasters { at, masters: down.iter().map(starting).collect(), deadline: DEADLINE }),
         ];
         let mut plan = Plan::new(Risk::Disruptive, acts, undo, texts::undo_card(KIND));
         plan.view.expected = texts::expected(KIND);
-        plan.view.down_meanwhile = Some("nothing: no client knows of the new masters yet".into());
-        let ports = listeners.iter().map(|(port, program)| format!("{program} on {port}")).collect::<Vec<_>>();
-        plan.view.notes.push(format!(
-            "up means: {} as on {}, /healthz over a verified connection, the node Ready",
-            ports.join(", "),
-            self.cx.source().name
+        plan.view.down_meanwhile = Some(trs!("nothing: no client knows of the new masters yet").into());
+        let ports = listeners
+            .iter()
+            .map(|(port, program)| tr!("{program} on {port}", program = program, port = port))
+            .collect::<Vec<_>>();
+        plan.view.notes.push(tr!(
+            "up means: {ports} as on {name}, /healthz over a verified connection, the node Ready",
+            ports = ports.join(", "),
+            name = self.cx.source().name
         ));
         Ok(plan)
     }
@@ -178,16 +191,23 @@ impl Step for StartMasters {
 
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         if let Some((joiner, missing)) = self.down().await?.first() {
-            return Err(ActError::NotProven(format!("{}: {missing}; look at its kubelet's log", joiner.name)));
+            return Err(ActError::NotProven(tr!(
+                "{name}: {missing}; look at its kubelet's log",
+                name = joiner.name,
+                missing = missing
+            )));
         }
         let (_, api) = self.cx.kube().await?;
         let mut proofs = Vec::new();
         for joiner in &self.cx.cluster.join {
             let name = self.cx.cluster.node_name(joiner);
             let version = api.node(&name).await?.map(|n| n.version).unwrap_or_default();
-            proofs.push(format!(
-                "{}: /healthz is ok at {}, node {name} is Ready ({version})",
-                joiner.name, joiner.address
+            proofs.push(tr!(
+                "{host}: /healthz is ok at {address}, node {name} is Ready ({version})",
+                host = joiner.name,
+                address = joiner.address,
+                name = name,
+                version = version
             ));
         }
         Ok(proofs)

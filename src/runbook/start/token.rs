@@ -43,7 +43,12 @@ impl TokenStep {
 
 fn said(seen: &Tokens) -> String {
     let (tokens, masters) = (seen.shown.len(), seen.content.len());
-    format!("{tokens} tokens ({}), each taken by all {masters} apiservers", seen.shown.join(", "))
+    tr!(
+        "{tokens} tokens ({shown}), each taken by all {masters} apiservers",
+        tokens = tokens,
+        shown = seen.shown.join(", "),
+        masters = masters
+    )
 }
 
 /// What tokens that are refused mean.
@@ -54,13 +59,15 @@ fn finding(seen: &Tokens) -> Finding {
         severity: Severity::Block,
         host: by.first().cloned(),
         what: seen.why_not(),
-        why: "the masters do not sign and check with the same service-account keys (or CA): two clusters on one \
+        why: trs!(
+            "the masters do not sign and check with the same service-account keys (or CA): two clusters on one \
               database, and clients that get 401 now and then"
-            .into(),
-        remedy: format!(
-            "compare the service-account keys on {} with the other masters', put the right ones there and restart its \
+        )
+        .into(),
+        remedy: tr!(
+            "compare the service-account keys on {by} with the other masters', put the right ones there and restart its \
              apiserver and controller-manager",
-            super::listed(by)
+            by = super::listed(by)
         ),
     }
 }
@@ -94,7 +101,7 @@ impl Step for TokenStep {
         let mut plan = Plan::new(Risk::ReadOnly, vec![act], Vec::new(), texts::undo_card(KIND));
         plan.view.expected = texts::expected(KIND);
         plan.view.notes.push(
-            "fresh tokens are good for ten minutes and leave nothing behind; each is shown to masters of the file alone"
+            trs!("fresh tokens are good for ten minutes and leave nothing behind; each is shown to masters of the file alone")
                 .into(),
         );
         Ok(plan)
@@ -106,7 +113,7 @@ impl Step for TokenStep {
             return Ok(vec![said(&seen)]);
         }
         if seen.refusals.is_empty() {
-            return Err(ActError::NotProven(format!("{}; run again", seen.why_not())));
+            return Err(ActError::NotProven(tr!("{why_not}; run again", why_not = seen.why_not())));
         }
         Err(ActError::Gate(vec![finding(&seen)]))
     }

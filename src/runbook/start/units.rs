@@ -37,9 +37,10 @@ pub(super) async fn runtime(cx: &Ctx) -> Result<String, ActError> {
             return Ok(unit.into());
         }
     }
-    Err(ActError::NotProven(format!(
-        "{host}: no container runtime runs ({}); start the one its kubelet uses, then run again",
-        RUNTIMES.join(", ")
+    Err(ActError::NotProven(tr!(
+        "{host}: no container runtime runs ({known}); start the one its kubelet uses, then run again",
+        host = host,
+        known = RUNTIMES.join(", ")
     )))
 }
 
@@ -70,9 +71,10 @@ async fn look(cx: &Ctx, host: &HostName, ports: Vec<u16>) -> Result<Facts, ActEr
 pub(super) async fn kubelet_name(cx: &Ctx, host: &HostName) -> Result<String, ActError> {
     let unit = &cx.cluster.kube.kubelet_unit_file;
     let Some(text) = cx.read_text(host, unit).await? else {
-        return Err(ActError::NotProven(format!(
-            "{host}: {} is not there; do chapter 3 first, or give the path as layout.kubernetes.kubelet_unit_file",
-            unit.display()
+        return Err(ActError::NotProven(tr!(
+            "{host}: {unit} is not there; do chapter 3 first, or give the path as layout.kubernetes.kubelet_unit_file",
+            host = host,
+            unit = unit.display()
         )));
     };
     let mut texts = vec![text.clone()];

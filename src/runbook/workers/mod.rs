@@ -84,12 +84,17 @@ async fn look(cx: &Ctx, client: &TlsClient, worker: &Node) -> Result<Seen, ActEr
     if seen.inside.is_none() {
         let container = &kube.nginx_container;
         let why = match seen.state.as_str() {
-            "absent" => format!("there is no container {container}"),
-            _ => format!("the container {container} does not have {} mounted", path.display()),
+            "absent" => tr!("there is no container {container}", container = container),
+            _ => tr!(
+                "the container {container} does not have {path} mounted",
+                container = container,
+                path = path.display()
+            ),
         };
-        return Err(ActError::NotProven(format!(
-            "{}: {why}; start the proxy as on the other workers, or fix `layout.kubernetes`",
-            worker.name
+        return Err(ActError::NotProven(tr!(
+            "{name}: {why}; start the proxy as on the other workers, or fix `layout.kubernetes`",
+            name = worker.name,
+            why = why
         )));
     }
     let sha = sha256_hex(before.as_bytes());

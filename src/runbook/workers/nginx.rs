@@ -93,13 +93,13 @@ fn cannot(node: &Node, error: &ActError) -> Finding {
         host: Some(node.name.clone()),
         what: error.to_string(),
         why: if unreachable {
-            "a worker that is left out would not know of the new masters, and nobody would notice until the old ones are down".into()
+            trs!("a worker that is left out would not know of the new masters, and nobody would notice until the old ones are down").into()
         } else {
-            "its proxy cannot be changed safely".into()
+            trs!("its proxy cannot be changed safely").into()
         },
-        remedy: format!(
-            "mend that, or take {} out of the cluster file, then run again; no worker was touched",
-            node.name
+        remedy: tr!(
+            "mend that, or take {name} out of the cluster file, then run again; no worker was touched",
+            name = node.name
         ),
     }
 }
@@ -125,7 +125,7 @@ fn diffs(path: &std::path::Path, todo: &[Seen], notes: &mut Vec<String>) -> Vec<
     groups.sort_by_key(|g| g[0].node.name.clone());
     for group in groups.iter().filter(|g| g.len() > 1) {
         let names = group[1..].iter().map(|s| s.node.name.to_string()).collect::<Vec<_>>().join(", ");
-        notes.push(format!("the same diff as on {}: {names}", group[0].node.name));
+        notes.push(tr!("the same diff as on {name}: {names}", name = group[0].node.name, names = names));
     }
     let diff = |s: &Seen| FileDiff {
         host: s.node.name.clone(),
@@ -156,7 +156,7 @@ impl Step for Proxies {
 
     async fn probe(&self) -> Result<Probe, ActError> {
         if self.cx.cluster.workers.is_empty() {
-            return Ok(Probe::Done("the cluster file names no worker".into()));
+            return Ok(Probe::Done(trs!("the cluster file names no worker").into()));
         }
         let seen = match self.look().await? {
             Ok(seen) => seen,
@@ -164,13 +164,19 @@ impl Step for Proxies {
         };
         let todo: Vec<_> = seen.iter().filter(|s| !s.done()).collect();
         let Some(first) = todo.first() else {
-            return Ok(Probe::Done(format!("all {} workers serve every master", seen.len())));
+            return Ok(Probe::Done(tr!("all {seen} workers serve every master", seen = seen.len())));
         };
         let why = match &first.behind {
             Some(behind) if first.before == first.after => behind.clone(),
-            _ => "its upstream lacks new masters".into(),
+            _ => trs!("its upstream lacks new masters").into(),
         };
-        Ok(Probe::Todo(format!("{} of {} workers are left; {}: {why}", todo.len(), seen.len(), first.node.name)))
+        Ok(Probe::Todo(tr!(
+            "{todo} of {seen} workers are left; {name}: {why}",
+            todo = todo.len(),
+            seen = seen.len(),
+            name = first.node.name,
+            why = why
+        )))
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {
@@ -186,16 +192,16 @@ impl Step for Proxies {
         let mut plan = Plan::new(Risk::Disruptive, self.batches(&todo), undo.collect(), texts::undo_card(KIND));
         plan.view.diffs = diffs(&path, &todo, &mut plan.view.notes);
         plan.view.expected = texts::expected(KIND);
-        plan.view.down_meanwhile = Some(format!(
-            "each worker's way to the API, for a second or two when its {} restarts; pods go on running",
-            self.cx.cluster.kube.nginx_container
+        plan.view.down_meanwhile = Some(tr!(
+            "each worker's way to the API, for a second or two when its {nginx_container} restarts; pods go on running",
+            nginx_container = self.cx.cluster.kube.nginx_container
         ));
         let silent = self.silent().await?;
         if !silent.is_empty() {
-            plan.view.notes.push(format!(
-                "{} not answering on {} yet: nginx tries the next one",
-                silent.join(", "),
-                self.cx.cluster.kube.api_port
+            plan.view.notes.push(tr!(
+                "{silent} not answering on {api_port} yet: nginx tries the next one",
+                silent = silent.join(", "),
+                api_port = self.cx.cluster.kube.api_port
             ));
         }
         for finding in port_taken(&self.cx).await? {
@@ -216,23 +222,23 @@ impl Step for Proxies {
         Ok(vec![Finding {
             severity: Severity::Block,
             host: None,
-            what: format!("no apiserver of the originals is healthy: {why}"),
-            why: "nothing could be proven through a proxy".into(),
-            remedy: "repair the apiservers first, then run again".into(),
+            what: tr!("no apiserver of the originals is healthy: {why}", why = why),
+            why: trs!("nothing could be proven through a proxy").into(),
+            remedy: trs!("repair the apiservers first, then run again").into(),
         }])
     }
 
     async fn verify(&self) -> Result<Vec<String>, ActError> {
         let seen = self.look().await?.map_err(ActError::Gate)?;
         if let Some(left) = seen.iter().find(|s| !s.done()) {
-            let why = left.behind.clone().unwrap_or_else(|| "its upstream lacks new masters".into());
-            return Err(ActError::NotProven(format!("{}: {why}; run again", left.node.name)));
+            let why = left.behind.clone().unwrap_or_else(|| trs!("its upstream lacks new masters").into());
+            return Err(ActError::NotProven(tr!("{name}: {why}; run again", name = left.node.name, why = why)));
         }
         Ok(vec![
-            format!("{0} of {0} workers: the container sees the new file", seen.len()),
-            format!(
-                "{0} of {0} workers: /healthz answers through the own proxy, verified with the cluster's CA",
-                seen.len()
+            tr!("{seen} of {seen} workers: the container sees the new file", seen = seen.len()),
+            tr!(
+                "{seen} of {seen} workers: /healthz answers through the own proxy, verified with the cluster's CA",
+                seen = seen.len()
             ),
         ])
     }

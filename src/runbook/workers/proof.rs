@@ -42,10 +42,7 @@ impl Proof {
         self.apiservers(&mut answers).await?;
         self.workers(&mut answers).await?;
         let masters = self.cx.cluster.all_masters().count();
-        answers.proofs.push(format!(
-            "so any {} of {masters} masters may fail with reads and writes going on; told from the facts above, not tried in the field",
-            tolerated(masters)
-        ));
+        answers.proofs.push(tr!("so any {margin} of {masters} masters may fail with reads and writes going on; told from the facts above, not tried in the field", margin = tolerated(masters), masters = masters));
         Ok(answers)
     }
 
@@ -53,12 +50,16 @@ impl Proof {
         let seen = self.cx.membership().await?;
         let voters = seen.voters();
         let wanted = self.cx.cluster.all_masters().count();
-        answers.proofs.push(format!("etcd: {}", voters.sentence()));
+        answers.proofs.push(tr!("etcd: {now}", now = voters.sentence()));
         if voters.total != wanted || voters.healthy != wanted || voters.learners > 0 {
-            answers.wrong.push(format!("etcd has {}, not {wanted} healthy voters", voters.sentence()));
+            answers.wrong.push(tr!(
+                "etcd has {now}, not {wanted} healthy voters",
+                now = voters.sentence(),
+                wanted = wanted
+            ));
         }
         for alarm in &seen.alarms {
-            answers.wrong.push(format!("etcd's alarm {} is on", alarm.kind));
+            answers.wrong.push(tr!("etcd's alarm {kind} is on", kind = alarm.kind));
         }
         Ok(())
     }
@@ -72,18 +73,20 @@ impl Proof {
             healthz(&self.cx.remote, &client, &n.name, port).await?;
             let seen = served(&self.cx.remote, &client, &n.name, port).await?;
             match names.iter().find(|name| !seen.cert.sans.contains(name)) {
-                Some(name) => Err(format!("serves a certificate without {name}")),
+                Some(name) => Err(tr!("serves a certificate without {name}", name = name)),
                 None => Ok(()),
             }
         });
         let results = futures::future::join_all(looks).await;
         let healthy = results.iter().filter(|r| r.is_ok()).count();
-        answers
-            .proofs
-            .push(format!("{healthy} of {} apiservers healthy, each with every master's address", nodes.len()));
+        answers.proofs.push(tr!(
+            "{healthy} of {nodes} apiservers healthy, each with every master's address",
+            healthy = healthy,
+            nodes = nodes.len()
+        ));
         for (node, result) in nodes.iter().zip(results) {
             if let Err(why) = result {
-                answers.wrong.push(format!("the apiserver on {}: {why}", node.name));
+                answers.wrong.push(tr!("the apiserver on {name}: {why}", name = node.name, why = why));
             }
         }
         Ok(())
@@ -91,7 +94,7 @@ impl Proof {
 
     async fn workers(&self, answers: &mut Answers) -> Result<(), ActError> {
         if self.cx.cluster.workers.is_empty() {
-            answers.proofs.push("no workers in the cluster file".into());
+            answers.proofs.push(trs!("no workers in the cluster file").into());
             return Ok(());
         }
         let client = client(&self.cx.cluster, &self.cx.remote).await?;
@@ -99,12 +102,14 @@ impl Proof {
             match result {
                 Ok(seen) if seen.done() => {
                     let servers = seen.servers.iter().min().copied().unwrap_or(0);
-                    answers
-                        .proofs
-                        .push(format!("{}: the API answers through its proxy to {servers} masters", node.name));
+                    answers.proofs.push(tr!(
+                        "{name}: the API answers through its proxy to {servers} masters",
+                        name = node.name,
+                        servers = servers
+                    ));
                 }
                 Ok(seen) => {
-                    let why = seen.behind.unwrap_or_else(|| "its upstream lacks masters".into());
+                    let why = seen.behind.unwrap_or_else(|| trs!("its upstream lacks masters").into());
                     answers.wrong.push(format!("{}: {why}", node.name));
                 }
                 Err(e) => answers.wrong.push(e.to_string()),
@@ -155,6 +160,6 @@ impl Step for Proof {
         if answers.wrong.is_empty() {
             return Ok(answers.proofs);
         }
-        Err(ActError::NotProven(format!("{}; mend that, then run again", answers.wrong.join("; "))))
+        Err(ActError::NotProven(tr!("{wrong}; mend that, then run again", wrong = answers.wrong.join("; "))))
     }
 }

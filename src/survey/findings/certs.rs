@@ -39,9 +39,11 @@ fn ca(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>) {
     match &etcd.ca {
         None if node.role == Role::Original => out.push(block(
             Some(node),
-            format!("{path} is missing"),
-            "Nothing can be said about the certificates there, and new ones could not be verified.".into(),
-            "Set `etcd.pki` in the cluster file to the directory with ca.crt, server.crt, peer.crt and client.crt.",
+            tr!("{path} is missing", path = path),
+            trs!("Nothing can be said about the certificates there, and new ones could not be verified.").into(),
+            trs!(
+                "Set `etcd.pki` in the cluster file to the directory with ca.crt, server.crt, peer.crt and client.crt."
+            ),
         )),
         None => {}
         Some(on_disk) => {
@@ -51,9 +53,9 @@ fn ca(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>) {
                     out.push(finding(
                         view.where_it_serves(node),
                         Some(node),
-                        format!("{path} is not a CA certificate"),
-                        "Certificates issued with it would not be accepted.".into(),
-                        "Set `etcd.pki` to the directory that holds etcd's CA as ca.crt.",
+                        tr!("{path} is not a CA certificate", path = path),
+                        trs!("Certificates issued with it would not be accepted.").into(),
+                        trs!("Set `etcd.pki` to the directory that holds etcd's CA as ca.crt."),
                     ));
                 }
             }
@@ -64,11 +66,14 @@ fn ca(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>) {
 fn missing(view: &View<'_>, node: &Node, pair: EtcdPair) -> Finding {
     block(
         Some(node),
-        format!("{} is missing", view.cluster.etcd.cert(pair).display()),
-        format!(
-            "The {pair} certificate is re-issued from the one in use: subject, key, usages and lifetime are read from it."
+        tr!("{pair} is missing", pair = view.cluster.etcd.cert(pair).display()),
+        tr!(
+            "The {pair} certificate is re-issued from the one in use: subject, key, usages and lifetime are read from it.",
+            pair = pair
         ),
-        "Set `etcd.pki` in the cluster file to the directory with ca.crt, server.crt, peer.crt and client.crt, or link the files there under these names.",
+        trs!(
+            "Set `etcd.pki` in the cluster file to the directory with ca.crt, server.crt, peer.crt and client.crt, or link the files there under these names."
+        ),
     )
 }
 
@@ -79,11 +84,11 @@ fn readable<'c>(view: &View<'_>, node: &Node, on_disk: &'c CertOnDisk, out: &mut
             out.push(finding(
                 view.where_it_serves(node),
                 Some(node),
-                format!("{} cannot be read: {why}", on_disk.path.display()),
-                "Nothing can be kept of a certificate that cannot be read.".into(),
-                format!(
-                    "Look at it with `openssl x509 -text -noout -in {}`, and put a sound one there.",
-                    on_disk.path.display()
+                tr!("{path} cannot be read: {why}", path = on_disk.path.display(), why = why),
+                trs!("Nothing can be kept of a certificate that cannot be read.").into(),
+                tr!(
+                    "Look at it with `openssl x509 -text -noout -in {path}`, and put a sound one there.",
+                    path = on_disk.path.display()
                 ),
             ));
             None
@@ -95,31 +100,35 @@ fn dates(view: &View<'_>, node: &Node, on_disk: &CertOnDisk, cert: &CertInfo, ou
     let path = on_disk.path.display();
     let days = cert.days_left(view.now);
     let renew = if cert.is_ca {
-        "A CA is renewed with an old-plus-new bundle and two rolling restarts: do that before growing, not together with it."
+        trs!(
+            "A CA is renewed with an old-plus-new bundle and two rolling restarts: do that before growing, not together with it."
+        )
     } else {
-        "Re-issue it from the same CA with the same subject and put it on the host; etcd takes it at the next handshake."
+        trs!(
+            "Re-issue it from the same CA with the same subject and put it on the host; etcd takes it at the next handshake."
+        )
     };
     if cert.not_before > view.now {
         out.push(finding(
             view.where_it_serves(node),
             Some(node),
-            format!("{path} is not valid yet, by {} s", cert.not_before - view.now),
-            "New connections with it are refused.".into(),
-            "Compare the clocks of the hosts and of the machine that issued it; then wait, or issue it again.",
+            tr!("{path} is not valid yet, by {ahead} s", path = path, ahead = cert.not_before - view.now),
+            trs!("New connections with it are refused.").into(),
+            trs!("Compare the clocks of the hosts and of the machine that issued it; then wait, or issue it again."),
         ));
     } else if !cert.valid_at(view.now) {
         out.push(finding(
             view.where_it_serves(node),
             Some(node),
-            format!("{path} expired {} days ago", -days),
-            "Connections made before it expired may live on; every new one is refused, and a restarted member would stay out.".into(),
+            tr!("{path} expired {days} days ago", path = path, days = -days),
+            trs!("Connections made before it expired may live on; every new one is refused, and a restarted member would stay out.").into(),
             renew,
         ));
     } else if days < SOON_DAYS {
         out.push(warn(
             Some(node),
-            format!("{path} expires in {days} days"),
-            "After that every new connection with it is refused.".into(),
+            tr!("{path} expires in {days} days", path = path, days = days),
+            trs!("After that every new connection with it is refused.").into(),
             renew,
         ));
     }
@@ -134,33 +143,36 @@ fn leaf(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, on_disk: &CertOnDisk, o
         out.push(finding(
             view.where_it_serves(node),
             Some(node),
-            format!("{path} is not signed by the CA beside it"),
-            "It comes from another CA, perhaps of the same name: whoever checks it against ca.crt refuses it.".into(),
-            "Find out which CA signed it (`openssl verify -CAfile ca.crt`), and put certificates of the cluster's own CA there.",
+            tr!("{path} is not signed by the CA beside it", path = path),
+            trs!("It comes from another CA, perhaps of the same name: whoever checks it against ca.crt refuses it.").into(),
+            trs!("Find out which CA signed it (`openssl verify -CAfile ca.crt`), and put certificates of the cluster's own CA there."),
         ));
     }
     if on_disk.key_matches == Some(false) {
         out.push(finding(
             view.where_it_serves(node),
             Some(node),
-            format!("the key beside {path} is not its key"),
-            "etcd refuses such a pair at the next handshake or start.".into(),
-            "Put back the certificate and the key that belong together; a backup of this directory may hold them.",
+            tr!("the key beside {path} is not its key", path = path),
+            trs!("etcd refuses such a pair at the next handshake or start.").into(),
+            trs!(
+                "Put back the certificate and the key that belong together; a backup of this directory may hold them."
+            ),
         ));
     } else if on_disk.key_matches.is_none() && view.serves(node) {
         out.push(warn(
             Some(node),
-            format!("the key beside {path} is missing or cannot be read"),
-            "Whether the pair belongs together cannot be told; a key with a passphrase is of no use to etcd.".into(),
-            "Look whether etcd is started with other files, and correct `etcd.pki` in the cluster file.",
+            tr!("the key beside {path} is missing or cannot be read", path = path),
+            trs!("Whether the pair belongs together cannot be told; a key with a passphrase is of no use to etcd.")
+                .into(),
+            trs!("Look whether etcd is started with other files, and correct `etcd.pki` in the cluster file."),
         ));
     }
     if cert.sans.is_empty() && !path.to_string().ends_with("client.crt") && view.serves(node) {
         out.push(warn(
             Some(node),
-            format!("{path} has no subject alternative names"),
-            "Newer clients (this program's among them) refuse a server that is named by its CN alone.".into(),
-            "Nothing to do: re-issuing it in chapter 2 adds the masters' addresses.",
+            tr!("{path} has no subject alternative names", path = path),
+            trs!("Newer clients (this program's among them) refuse a server that is named by its CN alone.").into(),
+            trs!("Nothing to do: re-issuing it in chapter 2 adds the masters' addresses."),
         ));
     }
 }
@@ -183,12 +195,12 @@ fn same_ca(view: &View<'_>, out: &mut Vec<Finding>) {
         out.push(finding(
             view.where_it_serves(node),
             Some(node),
-            format!("its etcd CA is another one than that of {holders}"),
-            format!("sha256 {} here, {} there. Members of different CAs refuse each other's new connections.", short(&fingerprint), short(reference)),
+            tr!("its etcd CA is another one than that of {holders}", holders = holders),
+            tr!("sha256 {fingerprint} here, {reference} there. Members of different CAs refuse each other's new connections.", fingerprint = short(&fingerprint), reference = short(reference)),
             if serves {
-                "Find out which CA the certificates in use come from, and put that one on every master before growing; never make a new CA under a running cluster."
+                trs!("Find out which CA the certificates in use come from, and put that one on every master before growing; never make a new CA under a running cluster.")
             } else {
-                "Nothing to do if it is left over: the step for this host puts the cluster's CA there."
+                trs!("Nothing to do if it is left over: the step for this host puts the cluster's CA there.")
             },
         ));
     }
@@ -210,11 +222,14 @@ fn ca_keys(view: &View<'_>, out: &mut Vec<Finding>) {
     if originals().next().is_none() && all_seen {
         out.push(block(
             None,
-            format!("{path} is on no original"),
-            "New members need certificates that the cluster's CA has signed; nothing can be signed without its key."
-                .into(),
-            format!(
-                "Copy the CA's key to {path} on one original (mode 0600) for the growth, and take it away afterwards."
+            tr!("{path} is on no original", path = path),
+            trs!(
+                "New members need certificates that the cluster's CA has signed; nothing can be signed without its key."
+            )
+            .into(),
+            tr!(
+                "Copy the CA's key to {path} on one original (mode 0600) for the growth, and take it away afterwards.",
+                path = path
             ),
         ));
     }
@@ -223,18 +238,18 @@ fn ca_keys(view: &View<'_>, out: &mut Vec<Finding>) {
         out.push(finding(
             severity,
             Some(node),
-            format!("{path} is not the key of the CA certificate beside it, or cannot be read"),
-            "What is signed with it would be refused by every member.".into(),
-            "Put the key there that belongs to ca.crt, without a passphrase, or remove it if another original has the right one.",
+            tr!("{path} is not the key of the CA certificate beside it, or cannot be read", path = path),
+            trs!("What is signed with it would be refused by every member.").into(),
+            trs!("Put the key there that belongs to ca.crt, without a passphrase, or remove it if another original has the right one."),
         ));
     }
     if holding.len() > 1 {
         out.push(warn(
             None,
-            format!("the etcd CA's key lies on {}", names(holding.iter().map(|(n, _)| &n.name))),
-            "Whoever reads it on any of them can make certificates for the whole cluster; etcd itself never needs it."
+            tr!("the etcd CA's key lies on {name}", name = names(holding.iter().map(|(n, _)| &n.name))),
+            trs!("Whoever reads it on any of them can make certificates for the whole cluster; etcd itself never needs it.")
                 .into(),
-            format!("Keep one copy, best off the hosts, and remove {path} from the others after the growth."),
+            tr!("Keep one copy, best off the hosts, and remove {path} from the others after the growth.", path = path),
         ));
     }
 }
@@ -253,9 +268,9 @@ fn open_keys(node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>) {
     if !open.is_empty() {
         out.push(warn(
             Some(node),
-            format!("private keys that others may read: {}", open.join(", ")),
-            "Any user of the host, or of the group, can act as this member or as its clients.".into(),
-            "Run `chmod 0600` on them; etcd's user has to own the ones that etcd reads.",
+            tr!("private keys that others may read: {open}", open = open.join(", ")),
+            trs!("Any user of the host, or of the group, can act as this member or as its clients.").into(),
+            trs!("Run `chmod 0600` on them; etcd's user has to own the ones that etcd reads."),
         ));
     }
 }
@@ -274,9 +289,9 @@ fn shared_pairs(view: &View<'_>, out: &mut Vec<Finding>) {
         }
         let different = keys.iter().map(|(_, key)| *key).collect::<BTreeSet<_>>().len();
         let kind = match different {
-            1 => "one key for all originals",
-            n if n == keys.len() => "a key of its own on each original",
-            _ => "shared by some of the originals and not by others",
+            1 => trs!("one key for all originals"),
+            n if n == keys.len() => trs!("a key of its own on each original"),
+            _ => trs!("shared by some of the originals and not by others"),
         };
         by_kind.entry(kind).or_default().push(pair.to_string());
     }
@@ -284,8 +299,8 @@ fn shared_pairs(view: &View<'_>, out: &mut Vec<Finding>) {
         out.push(info(
             None,
             format!("{}: {kind}", pairs.join(", ")),
-            "New certificates are issued the same way: the keys in use are kept.".into(),
-            "Nothing to do; it says whether one stolen key is that of one member or of all.",
+            trs!("New certificates are issued the same way: the keys in use are kept.").into(),
+            trs!("Nothing to do; it says whether one stolen key is that of one member or of all."),
         ));
     }
 }

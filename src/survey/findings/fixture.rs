@@ -51,6 +51,7 @@ pub fn cluster() -> Cluster {
         set_hostname: true,
         lifetime_days: None,
         lang: None,
+        two_key: false,
         notices: Vec::new(),
     }
 }
@@ -160,7 +161,7 @@ fn seen(cluster: &Cluster, node: &Node) -> HostSeen {
         }),
         Role::Worker => None,
     };
-    HostSeen { facts: facts(cluster, node), etcd }
+    HostSeen { facts: facts(cluster, node), etcd, kube: None }
 }
 
 fn facts(cluster: &Cluster, node: &Node) -> Facts {

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::{View, block, finding, info, warn};
 use crate::{
     cluster::{BinarySource, FirewallChoice, Node, Role},
+    lang::{self, Lang},
     remote::{
         RemoteError,
         etcd::{Membership, Version},
@@ -44,12 +45,16 @@ fn reach(view: &View<'_>, out: &mut Vec<Finding>) {
         let (Some(node), Err(error)) = (view.cluster.node(&host.name), &host.seen) else { continue };
         let why = match node.role {
             Role::Original => {
-                "Its certificates and its member cannot be looked at, so nobody knows whether the cluster survives the growth."
+                trs!(
+                    "Its certificates and its member cannot be looked at, so nobody knows whether the cluster survives the growth."
+                )
             }
-            Role::Joiner => "It can be neither prepared nor joined.",
-            Role::Worker => "Its proxy cannot be given the new servers in chapter 6; chapters 1 and 2 do not need it.",
+            Role::Joiner => trs!("It can be neither prepared nor joined."),
+            Role::Worker => {
+                trs!("Its proxy cannot be given the new servers in chapter 6; chapters 1 and 2 do not need it.")
+            }
         };
-        let what = format!("cannot be looked at: {}", without_advice(error));
+        let what = tr!("cannot be looked at: {error}", error = without_advice(error));
         out.push(finding(unless_worker(node), Some(node), what, why.into(), advice(error)));
     }
 }
@@ -57,12 +62,18 @@ fn reach(view: &View<'_>, out: &mut Vec<Finding>) {
 /// The message without the host's name before it and the advice behind it, which stand in columns of their own.
 fn without_advice(error: &RemoteError) -> String {
     let text = error.to_string();
-    let text = text.strip_prefix(&format!("{}: ", error.host())).unwrap_or(&text);
+    // A colon and a semicolon, in either language.
+    let host = error.host().to_string();
+    let after = text.strip_prefix(&host).and_then(|t| t.strip_prefix(": ").or_else(|| t.strip_prefix('：')));
+    let text = after.unwrap_or(&text);
     match error {
         RemoteError::Unreachable { .. }
         | RemoteError::UnknownHostKey { .. }
         | RemoteError::ChangedHostKey { .. }
-        | RemoteError::Auth { .. } => text.split("; ").next().unwrap_or(text).to_owned(),
+        | RemoteError::Auth { .. } => {
+            let first = text.split("; ").next().unwrap_or(text);
+            first.split('；').next().unwrap_or(first).to_owned()
+        }
         _ => text.to_owned(),
     }
 }
@@ -71,31 +82,31 @@ fn without_advice(error: &RemoteError) -> String {
 fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
-    let stop = if text.ends_with('.') { "" } else { "." };
+    let stop = match lang::current() {
+        _ if text.ends_with(['.', '。']) => "",
+        Lang::English => ".",
+        Lang::Chinese => "。",
+    };
     first + chars.as_str() + stop
 }
 
 fn advice(error: &RemoteError) -> String {
     match error {
         RemoteError::Unreachable { .. } => {
-            "Bring the host and its sshd up, or correct its address, `ssh.host`, `ssh.port` or `ssh.jump` in the cluster file.".into()
+            trs!("Bring the host and its sshd up, or correct its address, `ssh.host`, `ssh.port` or `ssh.jump` in the cluster file.").into()
         }
-        RemoteError::UnknownHostKey { known_hosts, .. } => format!(
-            "Compare the fingerprint with the host's own (`ssh-keygen -lf` there) and add the key to {known_hosts}, or run banister at a terminal, where it asks."
-        ),
-        RemoteError::ChangedHostKey { known_hosts, .. } => format!(
-            "Find out whether the host was reinstalled. Only if so, remove its old key from {known_hosts} and add the new one."
-        ),
+        RemoteError::UnknownHostKey { known_hosts, .. } => tr!("Compare the fingerprint with the host's own (`ssh-keygen -lf` there) and add the key to {known_hosts}, or run banister at a terminal, where it asks.", known_hosts = known_hosts),
+        RemoteError::ChangedHostKey { known_hosts, .. } => tr!("Find out whether the host was reinstalled. Only if so, remove its old key from {known_hosts} and add the new one.", known_hosts = known_hosts),
         // It knows best what it tried.
-        RemoteError::Auth { why, .. } => match why.split_once("; ") {
+        RemoteError::Auth { why, .. } => match why.split_once("; ").or_else(|| why.split_once('；')) {
             Some((_, advice)) => sentence(advice),
-            None => "Log in by hand with the same user and key; then correct `ssh.user` and `ssh.identity` in the cluster file, or load the key into the agent.".into(),
+            None => trs!("Log in by hand with the same user and key; then correct `ssh.user` and `ssh.identity` in the cluster file, or load the key into the agent.").into(),
         },
         RemoteError::Lost { .. } | RemoteError::Timeout { .. } => {
-            "Run the survey again; if it happens again, look at the host's load, disk and network.".into()
+            trs!("Run the survey again; if it happens again, look at the host's load, disk and network.").into()
         }
         RemoteError::Failed { .. } | RemoteError::Dial { .. } | RemoteError::Unexpected { .. } => {
-            "Log in by hand with the same user and run the same command (`-v` shows it); without root rights set `sudo: true` under `ssh`.".into()
+            trs!("Log in by hand with the same user and run the same command (`-v` shows it); without root rights set `sudo: true` under `ssh`.").into()
         }
     }
 }
@@ -105,9 +116,9 @@ fn root(node: &Node, facts: &Facts, out: &mut Vec<Finding>) {
         out.push(finding(
             unless_worker(node),
             Some(node),
-            format!("operations run as user {}, not as root", facts.uid),
-            "Keys cannot be read, files not written and units not started.".into(),
-            "Log in as root (`ssh: { user: root }`), or set `sudo: true` under `ssh` and let that user run sudo without a password.",
+            tr!("operations run as user {uid}, not as root", uid = facts.uid),
+            trs!("Keys cannot be read, files not written and units not started.").into(),
+            trs!("Log in as root (`ssh: { user: root }`), or set `sudo: true` under `ssh` and let that user run sudo without a password."),
         ));
     }
 }
@@ -127,19 +138,20 @@ fn programs(view: &View<'_>, node: &Node, facts: &Facts, out: &mut Vec<Finding>)
         let missing = missing.join(", ");
         out.push(block(
             Some(node),
-            format!("programs missing: {missing}"),
-            "The steps on this host are made of them.".into(),
-            format!(
-                "Install {missing} there, or correct `etcd.bin` in the cluster file if etcd's programs lie elsewhere."
+            tr!("programs missing: {missing}", missing = missing),
+            trs!("The steps on this host are made of them.").into(),
+            tr!(
+                "Install {missing} there, or correct `etcd.bin` in the cluster file if etcd's programs lie elsewhere.",
+                missing = missing
             ),
         ));
     }
     if node.role != Role::Worker && lacks(&"journalctl".into()) {
         out.push(warn(
             Some(node),
-            "journalctl is missing".into(),
-            "etcd's log cannot be shown while it starts.".into(),
-            "Install it (it belongs to systemd), or watch etcd's log on the host yourself.",
+            trs!("journalctl is missing").into(),
+            trs!("etcd's log cannot be shown while it starts.").into(),
+            trs!("Install it (it belongs to systemd), or watch etcd's log on the host yourself."),
         ));
     }
 }
@@ -151,25 +163,25 @@ fn clock(view: &View<'_>, node: &Node, facts: &Facts, out: &mut Vec<Finding>) {
         return;
     }
     let severity = if apart > CLOCK_BLOCK_MS { unless_worker(node) } else { Severity::Warn };
-    let way = if facts.clock_offset_ms > median { "ahead of" } else { "behind" };
+    let way = if facts.clock_offset_ms > median { trs!("ahead of") } else { trs!("behind") };
     out.push(finding(
         severity,
         Some(node),
-        format!("clock {} s {way} the hosts' median", apart / 1000),
-        "Certificates seem not yet valid or expired to hosts whose clocks differ, and etcd's leases end at the wrong time.".into(),
-        "Set the clock and start chronyd, ntpd or systemd-timesyncd there; `chronyc tracking` or `timedatectl` shows the result.",
+        tr!("clock {apart} s {way} the hosts' median", apart = apart / 1000, way = way),
+        trs!("Certificates seem not yet valid or expired to hosts whose clocks differ, and etcd's leases end at the wrong time.").into(),
+        trs!("Set the clock and start chronyd, ntpd or systemd-timesyncd there; `chronyc tracking` or `timedatectl` shows the result."),
     ));
 }
 
 /// New certificates begin by this machine's clock.
 fn own_clock(view: &View<'_>, out: &mut Vec<Finding>) {
     let Some(median) = view.median_offset_ms().filter(|ms| ms.unsigned_abs() > CLOCK_BLOCK_MS) else { return };
-    let way = if median > 0 { "behind" } else { "ahead of" };
+    let way = if median > 0 { trs!("behind") } else { trs!("ahead of") };
     out.push(warn(
         None,
-        format!("this machine's clock is {} s {way} the hosts'", median.unsigned_abs() / 1000),
-        "Certificates issued here begin by this clock: one that runs ahead makes certificates that the hosts do not accept yet.".into(),
-        "Set this machine's clock (`timedatectl`) before issuing certificates.",
+        tr!("this machine's clock is {apart} s {way} the hosts'", apart = median.unsigned_abs() / 1000, way = way),
+        trs!("Certificates issued here begin by this clock: one that runs ahead makes certificates that the hosts do not accept yet.").into(),
+        trs!("Set this machine's clock (`timedatectl`) before issuing certificates."),
     ));
 }
 
@@ -183,16 +195,20 @@ fn space(view: &View<'_>, node: &Node, facts: &Facts, version: Option<&str>, out
             needs.push((
                 &view.cluster.backup_dir,
                 db.saturating_mul(2) + 64 * MIB,
-                "the snapshot and its trial restore",
+                trs!("the snapshot and its trial restore"),
             ));
         }
         Role::Joiner => {
             if !view.serves(node) {
-                needs.push((&layout.data, db.saturating_mul(3) + 256 * MIB, "the database, its log and a snapshot"));
+                needs.push((
+                    &layout.data,
+                    db.saturating_mul(3) + 256 * MIB,
+                    trs!("the database, its log and a snapshot"),
+                ));
             }
             let lowest = view.etcd.and_then(Membership::lowest_version);
             if lowest.is_none() || version.and_then(Version::parse) != lowest {
-                needs.push((&layout.bin, 100 * MIB, "etcd's programs"));
+                needs.push((&layout.bin, 100 * MIB, trs!("etcd's programs")));
             }
         }
         Role::Worker => {}
@@ -203,15 +219,15 @@ fn space(view: &View<'_>, node: &Node, facts: &Facts, version: Option<&str>, out
             Some(free) if *free >= need => {}
             Some(free) => out.push(block(
                 Some(node),
-                format!("{} free for {shown}, {} needed", bytes(*free), bytes(need)),
-                format!("{what_for} would not fit; a full disk stops etcd in the middle."),
-                format!("Make room in {shown}, or name another directory in the cluster file."),
+                tr!("{free} free for {shown}, {need} needed", free = bytes(*free), shown = shown, need = bytes(need)),
+                tr!("{what_for} would not fit; a full disk stops etcd in the middle.", what_for = what_for),
+                tr!("Make room in {shown}, or name another directory in the cluster file.", shown = shown),
             )),
             None => out.push(warn(
                 Some(node),
-                format!("free space for {shown} could not be told"),
-                format!("{what_for} may not fit."),
-                format!("Look with `df -h {shown}`: {} are needed.", bytes(need)),
+                tr!("free space for {shown} could not be told", shown = shown),
+                tr!("{what_for} may not fit.", what_for = what_for),
+                tr!("Look with `df -h {shown}`: {need} are needed.", shown = shown, need = bytes(need)),
             )),
         }
     }
@@ -227,45 +243,43 @@ fn firewall(view: &View<'_>, node: &Node, facts: &Facts, out: &mut Vec<Finding>)
         on.push("ufw");
     }
     if facts.selinux == "Enforcing" {
-        on.push("SELinux (enforcing)");
+        on.push(trs!("SELinux (enforcing)"));
     }
     if on.is_empty() {
         return;
     }
     let (client, peer) = (view.cluster.etcd.client_port, view.cluster.etcd.peer_port);
-    let on = format!("{} on", on.join(", "));
+    let on = tr!("{on} on", on = on.join(", "));
     out.push(match (node.role, view.cluster.firewall) {
         (Role::Joiner, FirewallChoice::Keep) => warn(
             Some(node),
-            format!("{on}, and the cluster file says `firewall: keep`"),
-            format!("If ports {client} and {peer} are closed, the rehearsal before the join fails."),
-            format!(
-                "Open TCP {client} and {peer} between all masters there, or set `firewall: open` or `firewall: off`."
-            ),
+            tr!("{on}, and the cluster file says `firewall: keep`", on = on),
+            tr!("If ports {client} and {peer} are closed, the rehearsal before the join fails.", client = client, peer = peer),
+            tr!("Open TCP {client} and {peer} between all masters there, or set `firewall: open` or `firewall: off`.", client = client, peer = peer),
         ),
         (Role::Joiner, FirewallChoice::Off) if ufw => warn(
             Some(node),
-            format!("{on}, and `firewall: off` leaves ufw as it is"),
-            format!("ufw would go on filtering ports {client} and {peer}."),
-            "Run `ufw disable` there, or set `firewall: open` in the cluster file, which opens the ports in ufw too.",
+            tr!("{on}, and `firewall: off` leaves ufw as it is", on = on),
+            tr!("ufw would go on filtering ports {client} and {peer}.", client = client, peer = peer),
+            trs!("Run `ufw disable` there, or set `firewall: open` in the cluster file, which opens the ports in ufw too."),
         ),
         (Role::Joiner, FirewallChoice::Off) => info(
             Some(node),
             on,
-            "The runbook's way: the step for this host turns it off.".into(),
-            "Nothing to do; set `firewall: open` in the cluster file where policy wants it on.",
+            trs!("The runbook's way: the step for this host turns it off.").into(),
+            trs!("Nothing to do; set `firewall: open` in the cluster file where policy wants it on."),
         ),
         (Role::Joiner, FirewallChoice::Open) => info(
             Some(node),
             on,
-            "It stays on, and the step for this host opens the ports of the control plane.".into(),
-            "Nothing to do here; the rehearsal before the join shows whether it is enough.",
+            trs!("It stays on, and the step for this host opens the ports of the control plane.").into(),
+            trs!("Nothing to do here; the rehearsal before the join shows whether it is enough."),
         ),
         _ => info(
             Some(node),
             on,
-            "It is left as it is; whether it lets the new members in is tried by the rehearsal before the join.".into(),
-            format!("If the rehearsal fails, open TCP {client} and {peer} for the new masters' addresses there."),
+            trs!("It is left as it is; whether it lets the new members in is tried by the rehearsal before the join.").into(),
+            tr!("If the rehearsal fails, open TCP {client} and {peer} for the new masters' addresses there.", client = client, peer = peer),
         ),
     });
 }
@@ -279,19 +293,20 @@ fn architecture(view: &View<'_>, out: &mut Vec<Finding>) {
         if own == theirs || own.is_empty() {
             continue;
         }
-        let what = format!("architecture is {own}, that of {} is {theirs}", first.name);
+        let what =
+            tr!("architecture is {own}, that of {name} is {theirs}", own = own, name = first.name, theirs = theirs);
         out.push(match view.cluster.binaries {
             BinarySource::Original => block(
                 Some(node),
                 what,
-                "etcd's programs streamed from an original would not start.".into(),
-                format!("Name a release tarball for {own} in the cluster file (`binaries`), or use a host of the same architecture."),
+                trs!("etcd's programs streamed from an original would not start.").into(),
+                tr!("Name a release tarball for {own} in the cluster file (`binaries`), or use a host of the same architecture.", own = own),
             ),
             BinarySource::Tarball { .. } => warn(
                 Some(node),
                 what,
-                "The release tarball named in the cluster file has to be for this architecture.".into(),
-                format!("Make sure that the tarball is the one for {own}."),
+                trs!("The release tarball named in the cluster file has to be for this architecture.").into(),
+                tr!("Make sure that the tarball is the one for {own}.", own = own),
             ),
         });
     }

@@ -24,9 +24,9 @@ fn address(node: &Node, facts: &Facts, out: &mut Vec<Finding>) {
     if facts.addresses.is_empty() {
         out.push(warn(
             Some(node),
-            "its addresses could not be told".into(),
-            format!("etcd can only listen on {address} if an interface has it."),
-            format!("Look with `ip addr` whether {address} is there."),
+            trs!("its addresses could not be told").into(),
+            tr!("etcd can only listen on {address} if an interface has it.", address = address),
+            tr!("Look with `ip addr` whether {address} is there.", address = address),
         ));
         return;
     }
@@ -35,9 +35,9 @@ fn address(node: &Node, facts: &Facts, out: &mut Vec<Finding>) {
     out.push(finding(
         severity,
         Some(node),
-        format!("{address} is on none of its interfaces (there are {there})"),
-        "etcd cannot listen on it, and the peer port checks where a connection comes from against the certificate, so address translation breaks it.".into(),
-        format!("Give the host {address}, or put the address it has into the cluster file (`ssh.host` is where a different address for login goes)."),
+        tr!("{address} is on none of its interfaces (there are {there})", address = address, there = there),
+        trs!("etcd cannot listen on it, and the peer port checks where a connection comes from against the certificate, so address translation breaks it.").into(),
+        tr!("Give the host {address}, or put the address it has into the cluster file (`ssh.host` is where a different address for login goes).", address = address),
     ));
 }
 
@@ -53,20 +53,24 @@ fn shared<'a>(view: &View<'a>, value: impl Fn(&Facts) -> String) -> impl Iterato
 fn same_hostname(view: &View<'_>, out: &mut Vec<Finding>) {
     for (hostname, nodes) in shared(view, |f| f.hostname.to_ascii_lowercase()) {
         let stay = nodes.iter().filter(|n| n.role != Role::Joiner || !view.cluster.set_hostname).count();
-        let what = format!("hostname {hostname} is that of {}", names(nodes.iter().map(|n| &n.name)));
+        let what = tr!(
+            "hostname {hostname} is that of {name}",
+            hostname = hostname,
+            name = names(nodes.iter().map(|n| &n.name))
+        );
         if stay > 1 {
             out.push(block(
                 None,
                 what,
-                "Two nodes of one name overwrite each other in Kubernetes, and logs cannot be told apart.".into(),
-                "Give each host its own name with `hostnamectl set-hostname`; if the addresses in the cluster file lead to the same machine, correct them.",
+                trs!("Two nodes of one name overwrite each other in Kubernetes, and logs cannot be told apart.").into(),
+                trs!("Give each host its own name with `hostnamectl set-hostname`; if the addresses in the cluster file lead to the same machine, correct them."),
             ));
         } else {
             out.push(warn(
                 None,
                 what,
-                "The joiners' hosts look like copies; the step that prepares them sets their names.".into(),
-                "Nothing to do if they are copies; if the addresses in the cluster file lead to the same machine, correct them.",
+                trs!("The joiners' hosts look like copies; the step that prepares them sets their names.").into(),
+                trs!("Nothing to do if they are copies; if the addresses in the cluster file lead to the same machine, correct them."),
             ));
         }
     }
@@ -76,9 +80,9 @@ fn same_machine(view: &View<'_>, out: &mut Vec<Finding>) {
     for (_, nodes) in shared(view, |f| f.machine_id.clone()) {
         out.push(warn(
             None,
-            format!("{} have the same machine-id", names(nodes.iter().map(|n| &n.name))),
-            "They are copies of one machine: DHCP, the journal and some network plugins take them for the same host.".into(),
-            "On each copy run `rm /etc/machine-id && systemd-machine-id-setup`, then reboot; if the addresses in the cluster file lead to the same machine, correct them.",
+            tr!("{name} have the same machine-id", name = names(nodes.iter().map(|n| &n.name))),
+            trs!("They are copies of one machine: DHCP, the journal and some network plugins take them for the same host.").into(),
+            trs!("On each copy run `rm /etc/machine-id && systemd-machine-id-setup`, then reboot; if the addresses in the cluster file lead to the same machine, correct them."),
         ));
     }
 }

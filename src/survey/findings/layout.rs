@@ -28,9 +28,9 @@ fn original(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Findi
     if etcd.data_entries.unwrap_or(0) == 0 {
         out.push(block(
             Some(node),
-            format!("{data} is empty or missing"),
-            "This host's etcd keeps its data elsewhere, so the cluster file's layout is wrong and would be wrong on the new members too.".into(),
-            "Set `etcd.data` in the cluster file to the directory that `--data-dir` names on this host.",
+            tr!("{data} is empty or missing", data = data),
+            trs!("This host's etcd keeps its data elsewhere, so the cluster file's layout is wrong and would be wrong on the new members too.").into(),
+            trs!("Set `etcd.data` in the cluster file to the directory that `--data-dir` names on this host."),
         ));
     }
 }
@@ -41,38 +41,39 @@ fn unit(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>)
     if unit.load == "not-found" {
         out.push(block(
             Some(node),
-            format!("there is no {name}.service"),
-            "etcd runs under another name there, or not under systemd: it could not be watched or restarted.".into(),
-            "Set `etcd.unit` and `etcd.unit_file` in the cluster file to the unit that runs etcd (`systemctl list-units '*etcd*'`).",
+            tr!("there is no {name}.service", name = name),
+            trs!("etcd runs under another name there, or not under systemd: it could not be watched or restarted.").into(),
+            trs!("Set `etcd.unit` and `etcd.unit_file` in the cluster file to the unit that runs etcd (`systemctl list-units '*etcd*'`)."),
         ));
         return;
     }
     if unit.active != "active" {
-        let state = if unit.active.is_empty() { "unknown" } else { &unit.active };
+        let state = if unit.active.is_empty() { trs!("unknown") } else { &unit.active };
         out.push(block(
             Some(node),
-            format!("{name}.service is {state}"),
-            "A master whose etcd does not run is one failure less that the cluster survives.".into(),
-            format!(
-                "Find out why with `journalctl -u {name} -n 50` there, start it, and wait until the member is healthy."
+            tr!("{name}.service is {state}", name = name, state = state),
+            trs!("A master whose etcd does not run is one failure less that the cluster survives.").into(),
+            tr!(
+                "Find out why with `journalctl -u {name} -n 50` there, start it, and wait until the member is healthy.",
+                name = name
             ),
         ));
     }
     if !matches!(unit.enabled.as_str(), "enabled" | "static" | "alias" | "indirect" | "generated") {
-        let state = if unit.enabled.is_empty() { "not enabled" } else { &unit.enabled };
+        let state = if unit.enabled.is_empty() { trs!("not enabled") } else { &unit.enabled };
         out.push(warn(
             Some(node),
-            format!("{name}.service is {state}"),
-            "After a reboot this member would stay down.".into(),
-            format!("Run `systemctl enable {name}` there."),
+            tr!("{name}.service is {state}", name = name, state = state),
+            trs!("After a reboot this member would stay down.").into(),
+            tr!("Run `systemctl enable {name}` there.", name = name),
         ));
     }
     if unit.restarts > 0 {
         out.push(info(
             Some(node),
-            format!("systemd restarted {name}.service {} times by itself", unit.restarts),
-            "It stopped without being told to at least once since it was last started by hand.".into(),
-            format!("Look for the reason with `journalctl -u {name}` before you grow the cluster."),
+            tr!("systemd restarted {name}.service {restarts} times by itself", name = name, restarts = unit.restarts),
+            trs!("It stopped without being told to at least once since it was last started by hand.").into(),
+            tr!("Look for the reason with `journalctl -u {name}` before you grow the cluster.", name = name),
         ));
     }
 }
@@ -83,9 +84,9 @@ fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding
     let Some(all) = options(etcd) else {
         out.push(block(
             Some(node),
-            format!("{file} cannot be read"),
-            "The new members' configuration is made from it, and `--initial-cluster` is updated in it.".into(),
-            "Set `etcd.config` in the cluster file to the file with etcd's options.",
+            tr!("{file} cannot be read", file = file),
+            trs!("The new members' configuration is made from it, and `--initial-cluster` is updated in it.").into(),
+            trs!("Set `etcd.config` in the cluster file to the file with etcd's options."),
         ));
         return;
     };
@@ -94,17 +95,17 @@ fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding
     if let Some(data) = option(&all, "data-dir").filter(literal).filter(|d| Path::new(d) != layout.data) {
         out.push(warn(
             Some(node),
-            format!("etcd's data directory is {data}, the cluster file says {}", layout.data.display()),
-            "The new members would keep their data elsewhere than the old ones, and the checks here look at the wrong directory.".into(),
-            format!("Set `etcd.data: {data}` in the cluster file, if that is where the data is."),
+            tr!("etcd's data directory is {data}, the cluster file says {filed}", data = data, filed = layout.data.display()),
+            trs!("The new members would keep their data elsewhere than the old ones, and the checks here look at the wrong directory.").into(),
+            tr!("Set `etcd.data: {data}` in the cluster file, if that is where the data is.", data = data),
         ));
     }
     if option(&all, "force-new-cluster").is_some_and(|v| v != "false") {
         out.push(block(
             Some(node),
-            "--force-new-cluster is set".into(),
-            "At its next restart this member would throw the others out and go on alone.".into(),
-            format!("Remove it from {file} (or the unit) before anything restarts."),
+            trs!("--force-new-cluster is set").into(),
+            trs!("At its next restart this member would throw the others out and go on alone.").into(),
+            tr!("Remove it from {file} (or the unit) before anything restarts.", file = file),
         ));
     }
     if let Some(list) = option(&all, "initial-cluster") {
@@ -113,9 +114,10 @@ fn config(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding
     if option(&all, "strict-reconfig-check").is_some_and(|v| v == "false") {
         out.push(warn(
             Some(node),
-            "--strict-reconfig-check is off".into(),
-            "etcd itself would then accept a member that costs quorum; only this wizard's own gates are left.".into(),
-            format!("Remove it from {file}: it is on by default since etcd 3.1."),
+            trs!("--strict-reconfig-check is off").into(),
+            trs!("etcd itself would then accept a member that costs quorum; only this wizard's own gates are left.")
+                .into(),
+            tr!("Remove it from {file}: it is on by default since etcd 3.1.", file = file),
         ));
     }
 }
@@ -131,9 +133,9 @@ fn initial_cluster(view: &View<'_>, node: &Node, list: &str, out: &mut Vec<Findi
         }
         out.push(warn(
             Some(node),
-            format!("{file} says {name}={url}, etcd says {}", member.peer_urls.join(", ")),
-            "`--initial-cluster` is ignored while there is data; a member that had to start without would fail, and so would one that was given a copy of this file.".into(),
-            "Nothing to do: the growth writes the list as etcd has it. Without a growth, correct it by hand; no restart is needed.",
+            tr!("{file} says {name}={url}, etcd says {urls}", file = file, name = name, url = url, urls = member.peer_urls.join(", ")),
+            trs!("`--initial-cluster` is ignored while there is data; a member that had to start without would fail, and so would one that was given a copy of this file.").into(),
+            trs!("Nothing to do: the growth writes the list as etcd has it. Without a growth, correct it by hand; no restart is needed."),
         ));
     }
 }
@@ -151,9 +153,9 @@ fn state_new(view: &View<'_>, out: &mut Vec<Finding>) {
     }
     out.push(info(
         None,
-        format!("--initial-cluster-state is new on {}", names(on)),
-        "Ignored while there is data; a host that lost its data directory would found a second cluster at its next start.".into(),
-        format!("Set it to existing in {} when convenient; no restart is needed for that.", view.cluster.etcd.config.display()),
+        tr!("--initial-cluster-state is new on {on}", on = names(on)),
+        trs!("Ignored while there is data; a host that lost its data directory would found a second cluster at its next start.").into(),
+        tr!("Set it to existing in {config} when convenient; no restart is needed for that.", config = view.cluster.etcd.config.display()),
     ));
 }
 
@@ -194,9 +196,9 @@ fn program(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Findin
     let program = view.cluster.etcd.bin.join("etcd");
     out.push(warn(
         Some(node),
-        format!("{} is {disk}, the server that runs is {running}", program.display()),
-        "Its next restart would change the version, and the new members would be given the file's version.".into(),
-        format!("Put etcd {running} back, or finish that upgrade on all masters first; correct `etcd.bin` if this is not the program that runs."),
+        tr!("{program} is {disk}, the server that runs is {running}", program = program.display(), disk = disk, running = running),
+        trs!("Its next restart would change the version, and the new members would be given the file's version.").into(),
+        tr!("Put etcd {running} back, or finish that upgrade on all masters first; correct `etcd.bin` if this is not the program that runs.", running = running),
     ));
 }
 
@@ -210,9 +212,9 @@ fn joiner(view: &View<'_>, node: &Node, seen: &HostSeen, etcd: &EtcdOnHost, out:
     {
         out.push(info(
             Some(node),
-            format!("etcd {disk} lies there, the cluster runs {wanted}"),
-            "A member of another version would join with other features than the rest.".into(),
-            "Nothing to do: the step for this host puts the cluster's version there.",
+            tr!("etcd {disk} lies there, the cluster runs {wanted}", disk = disk, wanted = wanted),
+            trs!("A member of another version would join with other features than the rest.").into(),
+            trs!("Nothing to do: the step for this host puts the cluster's version there."),
         ));
     }
 }
@@ -233,9 +235,9 @@ fn listeners(
     if stranger && etcd.unit.active == "active" {
         out.push(block(
             Some(node),
-            "etcd runs there and is no member of this cluster".into(),
-            "It is another cluster, or what is left of one: joining would overwrite it, or two clusters would answer under one name.".into(),
-            format!("Find out whose it is. If nobody needs it: `systemctl disable --now {unit}` and move {} away.", layout.data.display()),
+            trs!("etcd runs there and is no member of this cluster").into(),
+            trs!("It is another cluster, or what is left of one: joining would overwrite it, or two clusters would answer under one name.").into(),
+            tr!("Find out whose it is. If nobody needs it: `systemctl disable --now {unit}` and move {data} away.", unit = unit, data = layout.data.display()),
         ));
         return;
     }
@@ -245,12 +247,12 @@ fn listeners(
         }
         let ours = if program.is_empty() { !stranger } else { program == "etcd" && !stranger };
         if !ours {
-            let who = if program.is_empty() { "another program" } else { program };
+            let who = if program.is_empty() { trs!("another program") } else { program };
             out.push(block(
                 Some(node),
-                format!("port {port} is taken by {who}"),
-                "etcd could not listen there, and its start would fail after the member has been added.".into(),
-                format!("Stop {who} there, or move it to another port (`ss -ltnp` shows its process)."),
+                tr!("port {port} is taken by {who}", port = port, who = who),
+                trs!("etcd could not listen there, and its start would fail after the member has been added.").into(),
+                tr!("Stop {who} there, or move it to another port (`ss -ltnp` shows its process).", who = who),
             ));
         }
     }
@@ -264,16 +266,20 @@ fn old_data(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, member: Option<&Mem
     let data = view.cluster.etcd.data.display();
     let severity = if member.is_some() || view.etcd.is_none() { Severity::Warn } else { Severity::Block };
     let why = if member.is_some() {
-        "The member was added and has not started. Data of a failed start can be kept; data of another cluster makes the start fail."
+        trs!(
+            "The member was added and has not started. Data of a failed start can be kept; data of another cluster makes the start fail."
+        )
     } else {
-        "etcd takes an old data directory for its own: it fails with a member-count mismatch, or is refused as permanently removed."
+        trs!(
+            "etcd takes an old data directory for its own: it fails with a member-count mismatch, or is refused as permanently removed."
+        )
     };
     out.push(finding(
         severity,
         Some(node),
-        format!("{data} is not empty ({entries} entr{})", if entries == 1 { "y" } else { "ies" }),
+        tr!("{data} is not empty ({n} entry)" | "{data} is not empty ({n} entries)" % entries, data = data),
         why.into(),
-        format!("Find out whose data it is, then move it away: `mv {data} {data}.old-$(date +%F)`."),
+        tr!("Find out whose data it is, then move it away: `mv {data} {data}.old-$(date +%F)`.", data = data),
     ));
 }
 

@@ -1,10 +1,11 @@
-//! What the login asks: an unknown host key, a secret.
+//! What the login asks: an unknown host key, a secret; and what the lock on the cluster does.
 
 use ratatui::text::Line;
 
 use super::Dialog;
 use crate::{
     cluster::HostName,
+    remote::lock::Lock,
     ui::{
         draw::{labelled, line, prose, span},
         message::Secret,
@@ -24,33 +25,35 @@ pub fn host_key(
     width: usize,
 ) -> Dialog {
     let mut body = prose(
-        "This host's key is not on record. Whoever answers with it could be somebody else.",
+        trs!("This host's key is not on record. Whoever answers with it could be somebody else."),
         0,
         width,
         Tone::Plain,
     );
     body.push(Line::default());
     body.extend(labelled("host", 13, &step::host_words(model, host), width, Tone::Plain));
-    body.extend(labelled("dialled", 13, address, width, Tone::Plain));
-    body.extend(labelled("key type", 13, key_type, width, Tone::Plain));
-    body.extend(labelled("fingerprint", 13, fingerprint, width, Tone::Strong));
+    body.extend(labelled(trs!("dialled"), 13, address, width, Tone::Plain));
+    body.extend(labelled(trs!("key type"), 13, key_type, width, Tone::Plain));
+    body.extend(labelled(trs!("fingerprint"), 13, fingerprint, width, Tone::Strong));
     body.push(Line::default());
-    let compare = "Compare it with what the host itself says (at its console: ssh-keygen -lf /etc/ssh/ssh_host_…_key.pub). Yes writes it to known_hosts.";
+    let compare = trs!(
+        "Compare it with what the host itself says (at its console: ssh-keygen -lf /etc/ssh/ssh_host_…_key.pub). Yes writes it to known_hosts."
+    );
     body.extend(prose(compare, 0, width, Tone::Plain));
     let waiting = model.asks.len() - 1;
-    let more = if waiting > 0 { format!(" {waiting} more to come ") } else { String::new() };
+    let more = if waiting > 0 { tr!(" {waiting} more to come ", waiting = waiting) } else { String::new() };
     let mut foot = Vec::new();
     if let Some(said) = model.remark() {
         foot.extend(prose(&format!("! {said}"), 0, width, Tone::Warn));
     }
     foot.push(Line::from(vec![
         span("y", if model.settled() { Tone::Key } else { Tone::Dim }),
-        span(" yes, it is this key   ", Tone::Plain),
+        span(trs!(" yes, it is this key   "), Tone::Plain),
         span("n", Tone::Key),
-        span(" no, don't connect", Tone::Plain),
+        span(trs!(" no, don't connect"), Tone::Plain),
     ]));
     Dialog {
-        title: line(" Is this the host's key? ", Tone::Strong),
+        title: line(trs!(" Is this the host's key? "), Tone::Strong),
         right: line(more, Tone::Dim),
         tone: Some(Tone::Warn),
         body,
@@ -60,8 +63,44 @@ pub fn host_key(
     }
 }
 
+/// Another run's lock whose lease has run out.
+pub fn take_over(model: &Model, lock: &Lock, width: usize) -> Dialog {
+    let what = tr!(
+        "Another run has the lock on this cluster and has not renewed it in time. It may have died, or its machine sleeps."
+    );
+    let mut body = prose(&what, 0, width, Tone::Plain);
+    body.push(Line::default());
+    body.extend(labelled("who", 13, &lock.holder.who, width, Tone::Strong));
+    body.extend(labelled("process", 13, &lock.holder.pid.to_string(), width, Tone::Plain));
+    body.extend(labelled("since", 13, &lock.since, width, Tone::Plain));
+    body.extend(labelled("lease", 13, &tr!("ran out {seconds} s ago", seconds = -lock.left), width, Tone::Plain));
+    body.push(Line::default());
+    let ask = tr!(
+        "Ask whoever it is before you say yes. A run that wakes up again finds its lock gone and stops before its next action."
+    );
+    body.extend(prose(&ask, 0, width, Tone::Plain));
+    let mut foot = Vec::new();
+    if let Some(said) = model.remark() {
+        foot.extend(prose(&format!("! {said}"), 0, width, Tone::Warn));
+    }
+    foot.push(Line::from(vec![
+        span("y", if model.settled() { Tone::Key } else { Tone::Dim }),
+        span(" yes, take it over   ", Tone::Plain),
+        span("n", Tone::Key),
+        span(" no, stop here", Tone::Plain),
+    ]));
+    Dialog {
+        title: line(" Take the lock over? ", Tone::Strong),
+        tone: Some(Tone::Warn),
+        body,
+        foot,
+        width,
+        ..Dialog::default()
+    }
+}
+
 /// A passphrase, password or one-time code.
-pub fn secret(prompt: &str, typed: &Secret, width: usize) -> Dialog {
+pub fn secret(prompt: &str, second: bool, typed: &Secret, width: usize) -> Dialog {
     let mut body = prose(prompt, 0, width, Tone::Plain);
     body.push(Line::default());
     body.push(Line::from(vec![
@@ -70,9 +109,10 @@ pub fn secret(prompt: &str, typed: &Secret, width: usize) -> Dialog {
     ]));
     let foot = Line::from(vec![
         span("Enter", Tone::Key),
-        span(" send   ", Tone::Plain),
+        span(trs!(" send   "), Tone::Plain),
         span("Esc", Tone::Key),
-        span(" give none   kept in memory only, never written down", Tone::Dim),
+        span(trs!(" give none   kept in memory only, never written down"), Tone::Dim),
     ]);
-    Dialog { title: line(" Asked while logging in ", Tone::Strong), body, foot: vec![foot], width, ..Dialog::default() }
+    let title = if second { tr!(" Two keys ") } else { " Asked while logging in ".to_owned() };
+    Dialog { title: line(title, Tone::Strong), body, foot: vec![foot], width, ..Dialog::default() }
 }

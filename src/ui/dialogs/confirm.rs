@@ -33,7 +33,10 @@ pub fn dialog(model: &Model, asking: &Asking, width: usize) -> Dialog {
     let body = model.row(&request.step).map_or_else(Vec::new, |row| page(model, row, asking, width));
     let sign = if risk == Risk::Irreversible { "◆ " } else { "" };
     Dialog {
-        title: Line::from(vec![span(format!(" May this run? {} ", clean::line(&request.title)), Tone::Strong)]),
+        title: Line::from(vec![span(
+            tr!(" May this run? {title} ", title = clean::line(&request.title)),
+            Tone::Strong,
+        )]),
         right: Line::from(vec![span(format!(" {sign}{} ", steps::risk_words(risk)), tone)]),
         tone: Some(tone),
         head: vec![Line::from(step::tabs(asking.section)), Line::default()],
@@ -48,7 +51,12 @@ fn page(model: &Model, row: &StepRow, asking: &Asking, width: usize) -> Vec<Line
         Section::About => {
             let mut lines = Vec::new();
             if asking.request.risk == Risk::Irreversible {
-                lines.extend(prose("◆ POINT OF NO RETURN: read what it leaves before you type.", 0, width, Tone::Bad));
+                lines.extend(prose(
+                    trs!("◆ POINT OF NO RETURN: read what it leaves before you type."),
+                    0,
+                    width,
+                    Tone::Bad,
+                ));
             }
             let plan: &PlanView = row.plan.as_deref().map_or(&asking.request.plan, |p: &Prepared| &p.view);
             lines.extend(step::summary(model, row, plan, width));
@@ -66,26 +74,26 @@ fn foot(model: &Model, asking: &Asking, width: usize) -> Vec<Line<'static>> {
     }
     if let Some(word) = &asking.request.type_this {
         lines.push(Line::from(vec![
-            span("Type ", Tone::Plain),
+            span(trs!("Type "), Tone::Plain),
             span(clean::line(word), Tone::Strong),
-            span(" and press Enter: ", Tone::Plain),
+            span(trs!(" and press Enter: "), Tone::Plain),
             span(text::fit(&asking.typed, width.saturating_sub(30 + text::width(word))), Tone::Strong),
             span(" ", Tone::Selected),
         ]));
         lines.push(Line::from(vec![
             span("Esc", Tone::Key),
-            span(" look around first; anything else but the name is no", Tone::Dim),
+            span(trs!(" look around first; anything else but the name is no"), Tone::Dim),
         ]));
     } else {
         // While the guard holds, the key is shown as not yet to be pressed.
         let key = if model.settled() { Tone::Key } else { Tone::Dim };
         lines.push(Line::from(vec![
             span("y", key),
-            span(" yes, run it   ", Tone::Plain),
+            span(trs!(" yes, run it   "), Tone::Plain),
             span("n", Tone::Key),
-            span(" no, stop here   ", Tone::Plain),
+            span(trs!(" no, stop here   "), Tone::Plain),
             span("Esc", Tone::Key),
-            span(" look around first", Tone::Plain),
+            span(trs!(" look around first"), Tone::Plain),
         ]));
     }
     lines
@@ -103,18 +111,18 @@ pub fn undo(model: &Model, failure: &Failure, width: usize) -> Dialog {
     }
     foot.push(Line::from(vec![
         span("y", Tone::Key),
-        span(" yes, take it back, then stop   ", Tone::Plain),
+        span(trs!(" yes, take it back, then stop   "), Tone::Plain),
         span("n", Tone::Key),
-        span(" no, back to the choices", Tone::Plain),
+        span(trs!(" no, back to the choices"), Tone::Plain),
     ]));
-    let title = format!(" Take this step back? {} ", model.title(&failure.step));
+    let title = tr!(" Take this step back? {step} ", step = model.title(&failure.step));
     Dialog { title: line(title, Tone::Strong), tone: Some(Tone::Warn), body, foot, width, ..Dialog::default() }
 }
 
 fn card_lines(card: &UndoCard, width: usize) -> Vec<Line<'static>> {
-    let mut lines = labelled("until", 8, &clean::text(&card.until), width, Tone::Plain);
-    lines.extend(labelled("cost", 8, &clean::text(&card.cost), width, Tone::Plain));
-    lines.push(line("What will run", Tone::Heading));
+    let mut lines = labelled(trs!("until"), 8, &clean::text(&card.until), width, Tone::Plain);
+    lines.extend(labelled(trs!("cost"), 8, &clean::text(&card.cost), width, Tone::Plain));
+    lines.push(line(trs!("What will run"), Tone::Heading));
     for (i, shown) in card.acts.iter().enumerate() {
         let host = shown.host.as_ref().map(|h| format!("{h}: ")).unwrap_or_default();
         lines.extend(labelled(&format!("{:>2}.", i + 1), 4, &format!("{host}{}", shown.title), width, Tone::Strong));

@@ -3,26 +3,29 @@
 use ratatui::text::Line;
 
 use super::Dialog;
-use crate::ui::{
-    draw::{labelled, line, span},
-    keys::{self, Action, Binding, Context},
-    text,
-    theme::Tone,
+use crate::{
+    lang,
+    ui::{
+        draw::{labelled, line, span},
+        keys::{self, Action, Binding, Context},
+        text,
+        theme::Tone,
+    },
 };
 
 /// Signs of the step list and what they mean.
 const SIGNS: &[(&str, &str)] = &[
-    ("·", "not looked at yet"),
-    ("○", "being looked at"),
-    ("?", "waits for your answer"),
-    ("▶", "runs, or is being proven"),
-    ("✓", "done; dim: was done already"),
-    ("✗", "failed"),
-    ("↶", "taken back"),
-    ("»", "skipped after it failed"),
-    ("!", "before a title: something restarts, or an election may happen"),
-    ("◆", "before a title: a point of no return"),
-    ("≠", "in a cell of the masters: most others have something else"),
+    ("·", mark!("not looked at yet")),
+    ("○", mark!("being looked at")),
+    ("?", mark!("waits for your answer")),
+    ("▶", mark!("runs, or is being proven")),
+    ("✓", mark!("done; dim: was done already")),
+    ("✗", mark!("failed")),
+    ("↶", mark!("taken back")),
+    ("»", mark!("skipped after it failed")),
+    ("!", mark!("before a title: something restarts, or an election may happen")),
+    ("◆", mark!("before a title: a point of no return")),
+    ("≠", mark!("in a cell of the masters: most others have something else")),
 ];
 
 /// The keys of the screen below, whatever it is; dim, what makes no sense there now.
@@ -33,13 +36,13 @@ pub fn dialog(below: Context, available: impl Fn(Action) -> bool, width: usize) 
         body.extend(labelled_key(binding, width, tone));
     }
     body.push(Line::default());
-    body.push(line("Signs", Tone::Heading));
+    body.push(line(trs!("Signs"), Tone::Heading));
     for (sign, means) in SIGNS {
-        body.extend(labelled(sign, 14, means, width, Tone::Plain));
+        body.extend(labelled(sign, 14, lang::words(means), width, Tone::Plain));
     }
     Dialog {
-        title: line(format!(" Keys: {} ", below.title()), Tone::Strong),
-        right: line(" ? closes ", Tone::Dim),
+        title: line(tr!(" Keys: {title} ", title = below.title()), Tone::Strong),
+        right: line(trs!(" ? closes "), Tone::Dim),
         body,
         width: width.min(84),
         ..Dialog::default()
@@ -48,7 +51,7 @@ pub fn dialog(below: Context, available: impl Fn(Action) -> bool, width: usize) 
 
 fn labelled_key(binding: &Binding, width: usize, tone: Tone) -> Vec<Line<'static>> {
     let names: Vec<String> = binding.keys.iter().map(|k| k.name()).collect();
-    let mut lines = labelled("", 14, binding.does, width.min(84), tone);
+    let mut lines = labelled("", 14, lang::words(binding.does), width.min(84), tone);
     if let Some(first) = lines.first_mut() {
         first.spans[0] = span(text::pad(&names.join(" "), 14), Tone::Key);
     }

@@ -15,6 +15,7 @@ mod frame;
 mod help;
 mod leave;
 mod palette;
+mod training;
 
 pub use frame::Dialog;
 pub use help::dialog as help;
@@ -34,14 +35,19 @@ pub fn width(body: Rect) -> usize {
 pub fn top(model: &Model, width: usize) -> Option<Dialog> {
     match context(model) {
         Context::Quit | Context::QuitHard => model.quit.as_ref().map(|q| leave::dialog(model, q, width)),
-        Context::HostKey | Context::Secret => match model.asks.front()? {
+        Context::HostKey | Context::TakeOver | Context::Secret => match model.asks.front()? {
             Ask::HostKey { host, address, key_type, fingerprint, .. } => {
                 Some(ask::host_key(model, host, address, key_type, fingerprint, width))
             }
-            Ask::Secret { prompt, typed, .. } => Some(ask::secret(prompt, typed, width)),
+            Ask::TakeOver { lock, .. } => Some(ask::take_over(model, lock, width)),
+            Ask::Secret { prompt, second, typed, .. } => Some(ask::secret(prompt, *second, typed, width)),
         },
         Context::Palette => model.palette.as_ref().map(|p| palette::dialog(model, p, width)),
         Context::Help => Some(help(below_help(model), |action| available(model, action), width)),
+        Context::Predict => model.predicting().map(|p| training::predict(model, p, width)),
+        Context::Drill | Context::File | Context::Line => {
+            model.drill_page().map(|(run, page)| training::drill(model, run, page, width))
+        }
         Context::Undo => model.failure.as_ref().map(|f| confirm::undo(model, f, width)),
         Context::Confirm | Context::ConfirmTyped => model.asking.as_ref().map(|a| confirm::dialog(model, a, width)),
         _ => None,

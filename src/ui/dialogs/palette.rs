@@ -3,12 +3,15 @@
 use ratatui::text::Line;
 
 use super::Dialog;
-use crate::ui::{
-    draw::{line, span},
-    model::{Model, Palette},
-    text,
-    theme::Tone,
-    update::offers,
+use crate::{
+    lang,
+    ui::{
+        draw::{line, span},
+        model::{Model, Palette},
+        text,
+        theme::Tone,
+        update::offers,
+    },
 };
 
 /// Lines offered at a time.
@@ -29,13 +32,13 @@ pub fn dialog(model: &Model, palette: &Palette, width: usize) -> Dialog {
         .take(SHOWN)
         .map(|(i, binding)| {
             let keys: Vec<String> = binding.keys.iter().map(|k| k.name()).collect();
-            let row = format!("{}{}", text::pad(&keys.join(" "), KEYS), binding.does);
+            let row = format!("{}{}", text::pad(&keys.join(" "), KEYS), lang::words(binding.does));
             let row = text::pad(&row, width);
             if i == palette.selected { line(row, Tone::Selected) } else { line(row, Tone::Plain) }
         })
         .collect();
     if body.is_empty() {
-        body.push(line("nothing here has these words", Tone::Dim));
+        body.push(line(trs!("nothing here has these words"), Tone::Dim));
     }
     // As high as it may get, so that it does not jump while one types.
     body.resize(SHOWN, Line::default());
@@ -45,8 +48,8 @@ pub fn dialog(model: &Model, palette: &Palette, width: usize) -> Dialog {
         Line::default(),
     ];
     Dialog {
-        title: line(" What to do? ", Tone::Strong),
-        right: line(format!(" {} of {} ", (palette.selected + 1).min(offers.len()), offers.len()), Tone::Dim),
+        title: line(trs!(" What to do? "), Tone::Strong),
+        right: line(tr!(" {at} of {of} ", at = (palette.selected + 1).min(offers.len()), of = offers.len()), Tone::Dim),
         head,
         body,
         width,

@@ -9,10 +9,11 @@ use ratatui::{
 use crate::{
     cluster::{Voters, quorum as quorum_of},
     engine::{act::ActProgress, event::StepState},
+    lang,
     remote::clean,
     ui::{
         draw::{row, span},
-        keys::{self, Binding},
+        keys::{self, Action, Binding},
         model::{Model, Phase, Prompt, PromptKind, STALE},
         text,
         theme::{Tone, style},
@@ -31,11 +32,11 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
     let mut right = Vec::new();
     right.push(span(format!(" {}  ", place(model)), Tone::Plain));
     if model.held.is_some() {
-        right.push(span(" PAUSED ", Tone::Strong));
+        right.push(span(trs!(" PAUSED "), Tone::Strong));
         right.push(span("  ", Tone::Plain));
     }
     if model.practice {
-        right.push(span(" PRACTICE ", Tone::Strong));
+        right.push(span(trs!(" PRACTICE "), Tone::Strong));
         right.push(span("  ", Tone::Plain));
     }
     right.push(span(format!("{} ", model.now.clock.strftime("%H:%M:%S")), Tone::Plain));
@@ -45,15 +46,21 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
 /// Where in the run we are.
 fn place(model: &Model) -> String {
     match model.phase {
-        Phase::Connecting => "connecting".to_owned(),
-        Phase::Survey => "survey".to_owned(),
-        Phase::Finished => "finished".to_owned(),
+        Phase::Connecting => trs!("connecting").to_owned(),
+        Phase::Survey => trs!("survey").to_owned(),
+        Phase::Finished => trs!("finished").to_owned(),
         Phase::Wizard | Phase::Failed => {
             let next = || model.steps.iter().position(|r| !super::steps::is_done(&r.state));
             let at = model.current().or_else(next).unwrap_or(model.steps.len().saturating_sub(1));
             let Some(step) = model.steps.get(at) else { return String::new() };
             let chapter = step.info.chapter;
-            format!("chapter {} {} · step {} of {}", chapter.number(), chapter.word(), at + 1, model.steps.len())
+            tr!(
+                "chapter {chapter} {word} · step {number} of {of}",
+                chapter = chapter.number(),
+                word = super::steps::chapter_words(chapter),
+                number = at + 1,
+                of = model.steps.len()
+            )
         }
     }
 }
@@ -63,18 +70,23 @@ pub fn quorum(model: &Model, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width);
     let (left, right) = match model.voters() {
         None => {
-            let why =
-                model.etcd.error.as_deref().map_or_else(|| "etcd not looked at yet".to_owned(), ToOwned::to_owned);
-            (vec![span(format!(" quorum not known: {why}"), Tone::Dim)], Vec::new())
+            let why = model
+                .etcd
+                .error
+                .as_deref()
+                .map_or_else(|| trs!("etcd not looked at yet").to_owned(), ToOwned::to_owned);
+            (vec![span(tr!(" quorum not known: {why}", why = why), Tone::Dim)], Vec::new())
         }
         Some((voters, age)) => {
             let old = |words: &str| {
                 let age = (age >= STALE).then(|| text::duration(age));
-                age.map(|age| span(format!(" {words}{age} old "), Tone::Selected)).into_iter().collect::<Vec<_>>()
+                age.map(|age| span(tr!(" {words}{age} old ", words = words, age = age), Tone::Selected))
+                    .into_iter()
+                    .collect::<Vec<_>>()
             };
             // What happens if one more dies is the last thing to give way.
             let forms = [
-                (quorum_spans(voters, voters.sentence()), old("! STALE, ")),
+                (quorum_spans(voters, voters.sentence()), old(trs!("! STALE, "))),
                 (quorum_spans(voters, voters.sentence()), old("! ")),
                 (quorum_spans(voters, terse(voters)), old("! ")),
             ];
@@ -91,10 +103,16 @@ pub fn quorum(model: &Model, area: Rect, buf: &mut Buffer) {
 /// The sentence, as short as it gets.
 fn terse(voters: Voters) -> String {
     let survives = match voters.margin() {
-        m if m < 0 => "NO QUORUM".to_owned(),
-        m => format!("survives {m}"),
+        m if m < 0 => trs!("NO QUORUM").to_owned(),
+        m => tr!("survives {margin}", margin = m),
     };
-    format!("{}/{} voters, quorum {}, {survives}", voters.healthy, voters.total, quorum_of(voters.total))
+    tr!(
+        "{healthy}/{total} voters, quorum {quorum}, {survives}",
+        healthy = voters.healthy,
+        total = voters.total,
+        quorum = quorum_of(voters.total),
+        survives = survives
+    )
 }
 
 fn quorum_spans(voters: Voters, sentence: String) -> Vec<Span<'static>> {
@@ -103,7 +121,7 @@ fn quorum_spans(voters: Voters, sentence: String) -> Vec<Span<'static>> {
     vec![
         span(format!(" {sign} "), tone),
         span(sentence, if voters.margin() < 0 { Tone::Alarm } else { Tone::Plain }),
-        span(" — if one more dies: ", Tone::Plain),
+        span(trs!(" — if one more dies: "), Tone::Plain),
         span(voters.if_one_dies(), tone),
     ]
 }
@@ -126,13 +144,13 @@ pub fn status(model: &Model, area: Rect, buf: &mut Buffer) {
     } else if let Some(said) = model.remark() {
         (vec![span(format!(" {said}"), Tone::Strong)], Vec::new())
     } else if let Some(asking) = model.asking.as_ref() {
-        let question = format!(" ? {} waits for your answer ", asking.request.title);
-        (vec![span(question, Tone::Selected), span("  a opens the question", Tone::Plain)], Vec::new())
+        let question = tr!(" ? {title} waits for your answer ", title = asking.request.title);
+        (vec![span(question, Tone::Selected), span(trs!("  a opens the question"), Tone::Plain)], Vec::new())
     } else if model.failure.is_some() && model.phase == Phase::Wizard {
         (
             vec![
-                span(" ! a failed step waits for your choice ", Tone::Selected),
-                span("  b goes back to it", Tone::Plain),
+                span(trs!(" ! a failed step waits for your choice "), Tone::Selected),
+                span(trs!("  b goes back to it"), Tone::Plain),
             ],
             Vec::new(),
         )
@@ -147,9 +165,9 @@ pub fn status(model: &Model, area: Rect, buf: &mut Buffer) {
 /// The line that is being typed; its end stays in sight.
 fn typed(prompt: &Prompt, width: usize) -> (Vec<Span<'static>>, Vec<Span<'static>>) {
     let (label, hint) = match prompt.kind {
-        PromptKind::Step => (" find a step: ", ""),
-        PromptKind::Text => (" find in the journals: ", ""),
-        PromptKind::Filter => (" show only: ", "  host:NAME unit:NAME words "),
+        PromptKind::Step => (trs!(" find a step: "), ""),
+        PromptKind::Text => (trs!(" find in the journals: "), ""),
+        PromptKind::Filter => (trs!(" show only: "), trs!("  host:NAME unit:NAME words ")),
     };
     let room = width.saturating_sub(text::width(label) + text::width(hint) + 1);
     let mut shown = prompt.typed.as_str();
@@ -166,18 +184,18 @@ fn typed(prompt: &Prompt, width: usize) -> (Vec<Span<'static>>, Vec<Span<'static
 fn work(model: &Model, width: usize) -> (Vec<Span<'static>>, Vec<Span<'static>>) {
     let mut left = vec![span(format!(" {} ", spinner(model)), Tone::Active)];
     if model.stopping {
-        left.push(span(" STOPPING after this action ", Tone::Selected));
+        left.push(span(trs!(" STOPPING after this action "), Tone::Selected));
         left.push(span(" ", Tone::Plain));
     }
     let step = model.current().and_then(|i| model.steps.get(i));
     let Some(step) = step else {
-        left.push(span(if model.starting { "starting" } else { "looking for the next step" }, Tone::Plain));
+        left.push(span(if model.starting { trs!("starting") } else { trs!("looking for the next step") }, Tone::Plain));
         return (left, Vec::new());
     };
     let mut right = Vec::new();
     let what = match (&step.state, step.running()) {
-        (StepState::Probing, _) => format!("looking whether there is something to do: {}", step.info.title),
-        (StepState::Verifying, _) => format!("proving: {}", step.info.title),
+        (StepState::Probing, _) => tr!("looking whether there is something to do: {title}", title = step.info.title),
+        (StepState::Verifying, _) => tr!("proving: {title}", title = step.info.title),
         (_, Some((_, shown, since, progress))) => {
             let waits_for = match progress {
                 Some(ActProgress::Waiting { what, .. }) => Some(what.clone()),
@@ -189,7 +207,7 @@ fn work(model: &Model, width: usize) -> (Vec<Span<'static>>, Vec<Span<'static>>)
             let host = shown.and_then(|s| s.host.as_ref()).map(|h| format!("{h}: ")).unwrap_or_default();
             let doing = shown.map_or_else(|| step.info.title.clone(), |s| s.title.clone());
             // What is seen while waiting tells more than the act's title does.
-            format!("{host}{}", waits_for.map_or(doing, |what| format!("waiting: {what}")))
+            format!("{host}{}", waits_for.map_or(doing, |what| tr!("waiting: {what}", what = what)))
         }
         _ => step.info.title.clone(),
     };
@@ -215,18 +233,25 @@ pub fn meter(progress: Option<&ActProgress>, running: std::time::Duration, width
         Some(ActProgress::Bytes { done, total: Some(total) }) => {
             let bar = text::bar(*done, *total, columns);
             let percent = text::percent(*done, *total);
-            format!(
-                "  {bar} {percent} %  {} of {}{} ",
-                text::bytes(*done),
-                text::bytes(*total),
-                text::rate(*done, running)
+            tr!(
+                "  {bar} {percent} %  {done} of {total}{rate} ",
+                bar = bar,
+                percent = percent,
+                done = text::bytes(*done),
+                total = text::bytes(*total),
+                rate = text::rate(*done, running)
             )
         }
         Some(ActProgress::Bytes { done, total: None }) => {
             format!("  {}{} ", text::bytes(*done), text::rate(*done, running))
         }
         Some(ActProgress::Waiting { seconds, deadline, .. }) => {
-            format!("  {} {seconds} of {deadline} s ", text::bar(*seconds, *deadline, columns))
+            tr!(
+                "  {bar} {seconds} of {deadline} s ",
+                bar = text::bar(*seconds, *deadline, columns),
+                seconds = seconds,
+                deadline = deadline
+            )
         }
         Some(ActProgress::Line(_)) | None => format!("  {} ", text::duration(running)),
     };
@@ -240,10 +265,11 @@ pub fn footer(model: &Model, area: Rect, buf: &mut Buffer) {
 
 /// The keys of these lines of the table, as many as fit; help and leaving always do.
 pub fn keys_row(bindings: impl Iterator<Item = &'static Binding>, area: Rect, buf: &mut Buffer) {
-    let shown: Vec<(String, &str)> =
-        bindings.filter(|b| !b.short.is_empty()).filter_map(|b| Some((b.keys.first()?.name(), b.short))).collect();
-    let is_last = |short: &str| matches!(short, "help" | "leave");
-    let (last, first): (Vec<_>, Vec<_>) = shown.into_iter().partition(|(_, short)| is_last(short));
+    let (last, first): (Vec<&Binding>, Vec<_>) =
+        bindings.filter(|b| !b.short.is_empty()).partition(|b| matches!(b.action, Action::Help | Action::Quit));
+    let entry = |b: &Binding| Some((b.keys.first()?.name(), lang::words(b.short)));
+    let last: Vec<_> = last.into_iter().filter_map(entry).collect();
+    let first: Vec<_> = first.into_iter().filter_map(entry).collect();
     let size = |(key, short): &(String, &str)| text::width(key) + text::width(short) + 3;
     let mut room = usize::from(area.width).saturating_sub(last.iter().map(size).sum::<usize>() + 1);
     let fitting = first.into_iter().take_while(|entry| {

@@ -1,12 +1,15 @@
-//! etcd's certificates on every master: names, issuer, expiry, key, and whether the port serves what lies on the disk.
+//! The certificates of every master: names, issuer, expiry, key, and whether the port serves what lies on the disk.
 //!
 //! ```text
 //!  master01
-//!  ✓ server  expires in 3650 days · key ✓ · CA ✓ · 2379 serves it
-//!      kept        10.10.33.37  10.10.33.38 …
-//!    + added       10.10.33.40
-//!    - missing     10.10.33.41
+//!  ✓ server     3650 days left · by etcd-ca · key fits · 2379 serves it
+//!      kept         10.10.33.37  10.10.33.38 …
+//!    + added        10.10.33.40
+//!    - missing      10.10.33.41
+//!  ✗ apiserver  …
 //! ```
+
+use std::time::Duration;
 
 use ratatui::{
     buffer::Buffer,
@@ -14,22 +17,25 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::aged;
+use super::{aged, old};
 use crate::{
     cluster::{EtcdPair, HostName, Node},
     pki::{CertInfo, San},
     remote::clean,
     survey::CertOnDisk,
     ui::{
-        draw::{labelled, line, paint, title, titled},
-        model::{Model, Panel, SLOW_STALE},
+        draw::{labelled, line, paint, span, title, titled},
+        model::{CertKind, Model, Panel, SLOW_STALE},
         theme::Tone,
     },
-    watch::{PortSeen, ServedCert},
+    watch::{Port, PortSeen, ServedCert},
 };
 
 /// Columns of the labels.
 const LABEL: usize = 17;
+
+/// Columns of a certificate's name.
+const NAME: usize = 13;
 
 /// Days before the end from which on a certificate is worth a mark.
 const SOON: i64 = 30;
@@ -37,8 +43,8 @@ const SOON: i64 = 30;
 /// Draws the panel.
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Certs;
-    let right = aged(model, model.masters_shown().at, SLOW_STALE);
-    let inner = titled(vec![title("Certificates of etcd", focused)], right, focused, area, buf);
+    let right = aged(model, model.masters_shown().oldest(), SLOW_STALE);
+    let inner = titled(vec![title("Certificates", focused)], right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.certs, inner, buf);
 }
 
@@ -46,46 +52,64 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if model.masters_shown().hosts.is_empty() {
-        return vec![line(" not looked at yet", Tone::Dim)];
+        return vec![line(trs!(" not looked at yet"), Tone::Dim)];
     }
     for node in model.cluster.all_masters() {
-        let Some(host) = model.masters_shown().hosts.iter().find(|h| h.name == node.name) else { continue };
+        let Some((host, at)) = model.masters_shown().host(&node.name) else { continue };
         if !lines.is_empty() {
             lines.push(Line::default());
         }
-        lines.push(line(format!(" {}", node.name), Tone::Heading));
+        lines.push(heading(model, node, *at));
         match &host.seen {
             Err(why) => lines.extend(labelled(" ✗", 3, &clean::line(&why.to_string()), width, Tone::Bad)),
             Ok(seen) => {
-                let certs = seen.etcd.as_ref().map(|e| &e.certs);
-                if certs.is_none_or(std::collections::BTreeMap::is_empty) {
+                let etcd = seen.etcd.iter().flat_map(|e| &e.certs).map(|(pair, disk)| (CertKind::Etcd(*pair), disk));
+                let apiserver = seen.kube.as_ref().and_then(|k| k.apiserver.as_ref());
+                let mut all = etcd.chain(apiserver.map(|disk| (CertKind::Apiserver, disk))).peekable();
+                if all.peek().is_none() {
                     lines.push(line(" · none yet", Tone::Dim));
                 }
-                for (pair, cert) in certs.into_iter().flatten() {
-                    lines.extend(one(model, node, *pair, cert, width));
-                }
+                all.for_each(|(kind, disk)| lines.extend(one(model, node, kind, disk, width)));
             }
         }
     }
     lines
 }
 
-fn one(model: &Model, node: &Node, pair: EtcdPair, disk: &CertOnDisk, width: usize) -> Vec<Line<'static>> {
+/// A host's name; with the age of what is shown of it, once that is stale.
+fn heading(model: &Model, node: &Node, at: Duration) -> Line<'static> {
+    let mut spans = vec![span(" ", Tone::Plain), span(node.name.to_string(), Tone::Heading)];
+    spans.extend(old(model, at, SLOW_STALE));
+    Line::from(spans)
+}
+
+/// What a certificate is called, and the port that serves it.
+fn named(kind: CertKind) -> (String, Option<Port>) {
+    match kind {
+        CertKind::Etcd(pair) => {
+            let port = match pair {
+                EtcdPair::Server => Some(Port::EtcdClient),
+                EtcdPair::Peer => Some(Port::EtcdPeer),
+                EtcdPair::Client => None,
+            };
+            (pair.to_string(), port)
+        }
+        CertKind::Apiserver => ("apiserver".to_owned(), Some(Port::Apiserver)),
+    }
+}
+
+fn one(model: &Model, node: &Node, kind: CertKind, disk: &CertOnDisk, width: usize) -> Vec<Line<'static>> {
+    let (name, port) = named(kind);
     let info = match &disk.cert {
         Ok(info) => info,
         Err(why) => {
-            return labelled(
-                &format!(" ✗ {pair}"),
-                10,
-                &format!("cannot be read: {}", clean::line(why)),
-                width,
-                Tone::Bad,
-            );
+            let words = format!("cannot be read: {}", clean::line(why));
+            return labelled(&format!(" ✗ {name}"), NAME, &words, width, Tone::Bad);
         }
     };
-    let port = model.masters_shown().served.iter().find(|p| p.host == node.name && p.pair == pair);
-    let names = Names::new(model, &node.name, pair, &info.sans);
-    let mut facts = vec![expiry(model, info), key(disk), signed(disk)];
+    let port = port.and_then(|p| model.masters_shown().port(&node.name, p));
+    let names = Names::new(model, &node.name, kind, &info.sans);
+    let mut facts = vec![expiry(model, info), signed(disk, info), key(disk)];
     facts.extend(port.map(|p| served(p, info)));
     let worst = facts.iter().map(|f| f.bad).chain([names.bad()]).max().unwrap_or_default();
     let (sign, tone) = match worst {
@@ -94,27 +118,26 @@ fn one(model: &Model, node: &Node, pair: EtcdPair, disk: &CertOnDisk, width: usi
         Bad::Yes => ('✗', Tone::Bad),
     };
     let words: Vec<&str> = facts.iter().map(|f| f.words.as_str()).collect();
-    let mut lines = labelled(&format!(" {sign} {pair}"), 10, &words.join(" · "), width, Tone::Plain);
+    let mut lines = labelled(&format!(" {sign} {name}"), NAME, &words.join(" · "), width, Tone::Plain);
     if let Some(first) = lines.first_mut() {
         first.spans[0] = Span::styled(first.spans[0].content.clone(), crate::ui::theme::style(tone));
     }
     lines.extend(names.lines(width));
     if model.unfolded {
-        lines.extend(labelled("     subject", LABEL, &clean::line(&info.subject), width, Tone::Plain));
-        lines.extend(labelled("     issuer", LABEL, &clean::line(&info.issuer), width, Tone::Plain));
-        lines.extend(labelled(
-            "     key",
-            LABEL,
-            &format!("{} {}", info.key_type, info.usages.join(" ")),
-            width,
-            Tone::Plain,
-        ));
-        lines.extend(labelled("     sha256", LABEL, &info.fingerprint, width, Tone::Plain));
+        let details = [
+            ("     subject", clean::line(&info.subject)),
+            ("     issuer", clean::line(&info.issuer)),
+            ("     key", format!("{} {}", info.key_type, info.usages.join(" "))),
+            ("     file", clean::line(&disk.path.to_string_lossy())),
+            ("     sha256", info.fingerprint.clone()),
+        ];
+        lines.extend(details.into_iter().flat_map(|(l, words)| labelled(l, LABEL, &words, width, Tone::Plain)));
     }
-    let trouble = port.and_then(|p| p.served.as_ref().ok()).map(|s| s.trouble.as_str()).filter(|t| !t.is_empty());
-    if let Some(why) = trouble.or_else(|| port.and_then(|p| p.served.as_ref().err()).map(String::as_str)) {
-        lines.extend(labelled("     port", LABEL, &clean::line(why), width, Tone::Warn));
-    }
+    let why = port.and_then(|p| match &p.served {
+        Ok(served) => Some(served.trouble.as_str()).filter(|t| !t.is_empty()),
+        Err(why) => Some(why.as_str()),
+    });
+    lines.extend(why.into_iter().flat_map(|w| labelled("     port", LABEL, &clean::line(w), width, Tone::Warn)));
     lines
 }
 
@@ -137,40 +160,47 @@ fn fact(words: impl Into<String>, bad: Bad) -> Fact {
 
 fn expiry(model: &Model, info: &CertInfo) -> Fact {
     match info.days_left(model.now.epoch) {
-        days if days < 0 => fact(format!("EXPIRED {} days ago", -days), Bad::Yes),
-        days if info.not_before > model.now.epoch => fact(format!("NOT YET VALID, {days} days"), Bad::Yes),
-        days if days < SOON => fact(format!("expires in {days} days"), Bad::Look),
-        days => fact(format!("{days} days left"), Bad::No),
+        days if days < 0 => fact(tr!("EXPIRED {days} days ago", days = -days), Bad::Yes),
+        days if info.not_before > model.now.epoch => fact(tr!("NOT YET VALID, {days} days", days = days), Bad::Yes),
+        days if days < SOON => fact(tr!("expires in {days} days", days = days), Bad::Look),
+        days => fact(tr!("{days} days left", days = days), Bad::No),
     }
 }
 
 fn key(disk: &CertOnDisk) -> Fact {
     match disk.key_matches {
-        Some(true) => fact("key fits", Bad::No),
-        Some(false) => fact("KEY OF ANOTHER CERTIFICATE", Bad::Yes),
-        None => fact("key not seen", Bad::Look),
+        Some(true) => fact(trs!("key fits"), Bad::No),
+        Some(false) => fact(trs!("KEY OF ANOTHER CERTIFICATE"), Bad::Yes),
+        None => fact(trs!("key not seen"), Bad::Look),
     }
 }
 
-fn signed(disk: &CertOnDisk) -> Fact {
+fn signed(disk: &CertOnDisk, info: &CertInfo) -> Fact {
+    let issuer = common_name(&info.issuer);
     match disk.issued_by_ca {
-        Some(true) => fact("this CA's", Bad::No),
-        Some(false) => fact("ANOTHER CA'S", Bad::Yes),
-        None => fact("CA not seen", Bad::Look),
+        Some(true) => fact(format!("by {issuer}"), Bad::No),
+        Some(false) => fact(format!("NOT BY THIS HOST'S CA but by a {issuer}"), Bad::Yes),
+        None => fact(format!("by {issuer}, whose CA was not seen"), Bad::Look),
     }
+}
+
+/// The common name of a subject; all of it where there is none.
+fn common_name(subject: &str) -> String {
+    let name = subject.split(", ").find_map(|part| part.strip_prefix("CN="));
+    clean::line(name.unwrap_or(subject))
 }
 
 fn served(port: &PortSeen, disk: &CertInfo) -> Fact {
-    let number = port.port;
+    let number = port.number;
     match &port.served {
-        Err(_) => fact(format!("{number} does not answer"), Bad::Look),
+        Err(_) => fact(tr!("{number} does not answer", number = number), Bad::Look),
         Ok(ServedCert { cert, .. }) if cert.fingerprint != disk.fingerprint => {
-            fact(format!("{number} SERVES ANOTHER ONE"), Bad::Yes)
+            fact(tr!("{number} SERVES ANOTHER ONE", number = number), Bad::Yes)
         }
         Ok(ServedCert { trouble, .. }) if !trouble.is_empty() => {
-            fact(format!("{number} serves it, with trouble"), Bad::Look)
+            fact(tr!("{number} serves it, with trouble", number = number), Bad::Look)
         }
-        Ok(_) => fact(format!("{number} serves it"), Bad::No),
+        Ok(_) => fact(tr!("{number} serves it", number = number), Bad::No),
     }
 }
 
@@ -184,11 +214,11 @@ struct Names {
 }
 
 impl Names {
-    fn new(model: &Model, host: &HostName, pair: EtcdPair, now: &[San]) -> Self {
-        let start = model.names_at_start.get(&(host.clone(), pair)).map_or(now, Vec::as_slice);
+    fn new(model: &Model, host: &HostName, kind: CertKind, now: &[San]) -> Self {
+        let start = model.names_at_start.get(&(host.clone(), kind)).map_or(now, Vec::as_slice);
         let planned: Vec<San> = model.cluster.all_masters().map(|n| San::Ip(n.address)).collect();
         let mut names = Self::between(start, now, &planned);
-        if pair == EtcdPair::Client {
+        if kind == CertKind::Etcd(EtcdPair::Client) {
             // It needs no name at all: only one that it had can be missing.
             names.missing.retain(|n| start.contains(n));
         }
@@ -223,10 +253,10 @@ impl Names {
 
     fn lines(&self, width: usize) -> Vec<Line<'static>> {
         let groups = [
-            ("     kept", &self.kept, Tone::Plain),
-            ("   + added", &self.added, Tone::Good),
-            ("   - missing", &self.missing, Tone::Bad),
-            ("   ! unexpected", &self.unexpected, Tone::Warn),
+            (trs!("     kept"), &self.kept, Tone::Plain),
+            (trs!("   + added"), &self.added, Tone::Good),
+            (trs!("   - missing"), &self.missing, Tone::Bad),
+            (trs!("   ! unexpected"), &self.unexpected, Tone::Warn),
         ];
         let list = |names: &[San]| names.iter().map(|s| clean::line(&s.to_string())).collect::<Vec<_>>().join("  ");
         let full = groups.into_iter().filter(|(_, names, _)| !names.is_empty());
@@ -237,6 +267,12 @@ impl Names {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_issuer_is_called_by_its_common_name() {
+        assert_eq!(common_name("C=CN, O=k8s, CN=etcd-ca"), "etcd-ca");
+        assert_eq!(common_name("O=k8s"), "O=k8s");
+    }
 
     #[test]
     fn names_are_kept_added_missing_or_unexpected() {

@@ -7,6 +7,8 @@
 //!  ✗ master03   voter    no answer  -               -      -         -        -
 //! ```
 
+use std::time::Duration;
+
 use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::{
@@ -25,13 +27,19 @@ use crate::{
 /// Revisions behind the newest from which on a member counts as lagging.
 const LAGGING: i64 = 1000;
 
+/// Per cent of the leader's log from which on etcd promotes a learner.
+const PROMOTABLE: u64 = 90;
+
+/// Columns of a member's last answers, at most.
+const ANSWERS: usize = 20;
+
 /// Draws the panel.
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Etcd;
     let last = model.etcd_shown().last.as_ref();
     let mut right = super::aged(model, last.map(|(_, at)| *at), STALE);
     if let Some((membership, _)) = last {
-        right.insert(0, span(format!("asked {}, ", membership.asked), Tone::Dim));
+        right.insert(0, span(tr!("asked {asked}, ", asked = membership.asked), Tone::Dim));
     }
     let inner = titled(vec![title("etcd", focused)], right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.etcd, inner, buf);
@@ -42,26 +50,30 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let etcd = model.etcd_shown();
     if let Some(why) = &etcd.error {
-        lines.extend(labelled(" ! not asked: ", 14, why, width, Tone::Bad));
+        lines.extend(labelled(trs!(" ! not asked: "), 14, why, width, Tone::Bad));
     }
     let Some((membership, _)) = &etcd.last else {
         if lines.is_empty() {
-            lines.push(line(" not looked at yet", Tone::Dim));
+            lines.push(line(trs!(" not looked at yet"), Tone::Dim));
         }
         return lines;
     };
     let columns = columns(width);
     let head: String = columns.iter().map(|c| c.cell(c.head)).collect();
     lines.push(line(format!("  {head}"), Tone::Dim));
-    lines.extend(membership.members.iter().map(|m| member(membership, m, &columns)));
+    lines.extend(membership.members.iter().map(|m| member(etcd, membership, m, &columns)));
+    lines.extend(membership.members.iter().filter_map(|m| learner(membership, m, width)));
     lines.extend(history(etcd, width));
+    if !columns.iter().any(|c| matches!(c.what, What::Answers)) {
+        lines.extend(answers_line(etcd, membership, width));
+    }
     for alarm in &membership.alarms {
         let who = membership
             .members
             .iter()
             .find(|m| m.id == alarm.member)
             .map_or_else(|| format!("{:x}", alarm.member), name);
-        lines.push(line(format!(" ! ALARM {} on {who}", clean::line(&alarm.kind)), Tone::Alarm));
+        lines.push(line(tr!(" ! ALARM {kind} on {who}", kind = clean::line(&alarm.kind), who = who), Tone::Alarm));
     }
     for m in &membership.members {
         if let Some(why) = trouble(m) {
@@ -82,16 +94,73 @@ fn history(etcd: &Etcd, width: usize) -> Option<Line<'static>> {
     let columns = (width.saturating_sub(46) / 2).clamp(4, 30);
     let beats: Vec<&Beat> = etcd.history.iter().rev().take(columns + 1).rev().collect();
     let rates: Vec<Option<u64>> = beats.windows(2).map(|w| Some(rate(w[0], w[1]))).collect();
-    let slowest = |b: &&Beat| b.slowest.map(|s| u64::try_from(s.as_micros()).unwrap_or(u64::MAX));
-    let latencies: Vec<Option<u64>> = beats.iter().skip(1).map(slowest).collect();
-    let worst = etcd.history.iter().filter_map(|b| b.slowest).max().unwrap_or_default();
+    let latencies: Vec<Option<u64>> = beats.iter().skip(1).map(|b| slowest(b).map(micros)).collect();
+    let worst = etcd.history.iter().filter_map(slowest).max().unwrap_or_default();
     Some(Line::from(vec![
-        span(format!("   last {}: ", text::duration(span_of)), Tone::Dim),
+        span(tr!("   last {time}: ", time = text::duration(span_of)), Tone::Dim),
         span(format!("{}/s ", rate(first, last)), Tone::Plain),
         span(text::sparkline(&rates), Tone::Active),
-        span(" revisions · slowest ", Tone::Dim),
+        span(trs!(" revisions · slowest "), Tone::Dim),
         span(text::sparkline(&latencies), Tone::Active),
         span(format!(" {}", text::latency(worst)), Tone::Plain),
+    ]))
+}
+
+/// A voter's slowest answer in a look; `None` where one gave none.
+fn slowest(beat: &Beat) -> Option<Duration> {
+    let all: Option<Vec<Duration>> = beat.answers.iter().filter(|a| a.voter).map(|a| a.latency).collect();
+    all?.into_iter().max()
+}
+
+fn micros(d: Duration) -> u64 {
+    u64::try_from(d.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A member's last answers, as many as fit: how long each took, or that there was none.
+fn answers(etcd: &Etcd, id: u64, columns: usize) -> String {
+    // By one measure for all members, so that a slow one stands out.
+    let most = etcd.history.iter().flat_map(|b| &b.answers).filter_map(|a| a.latency.map(micros)).max().unwrap_or(1);
+    let of = |beat: &Beat| beat.answers.iter().find(|a| a.member == id).map(|a| a.latency.map(micros));
+    let mut last: Vec<Option<u64>> = etcd.history.iter().rev().map_while(of).take(columns).collect();
+    last.reverse();
+    text::sparkline_of(&last, most)
+}
+
+/// Every member's last answers in one line, where they have no column.
+fn answers_line(etcd: &Etcd, membership: &Membership, width: usize) -> Option<Line<'static>> {
+    if etcd.history.len() < 2 {
+        return None;
+    }
+    let label = trs!("   answers:");
+    let names: usize = membership.members.iter().map(|m| text::width(&name(m)) + 3).sum();
+    let columns = width.saturating_sub(text::width(label) + names) / membership.members.len().max(1);
+    if columns < 3 {
+        return None;
+    }
+    let mut spans = vec![span(label, Tone::Dim)];
+    for member in &membership.members {
+        spans.push(span(format!("  {} ", name(member)), Tone::Dim));
+        spans.push(span(answers(etcd, member.id, columns.min(ANSWERS)), Tone::Active));
+    }
+    Some(Line::from(spans))
+}
+
+/// How far a learner is; it can be made a voter from nine tenths of the leader's log on.
+fn learner(membership: &Membership, member: &Member, width: usize) -> Option<Line<'static>> {
+    let status = member.status.as_ref().ok().filter(|_| member.learner)?;
+    let leader = membership.leader()?;
+    let leader = membership.members.iter().find(|m| m.id == leader)?.status.as_ref().ok()?;
+    let percent = text::percent(status.raft_index, leader.raft_index);
+    let bar = text::bar(status.raft_index, leader.raft_index, (width / 6).clamp(6, 20));
+    let (words, tone) = if percent >= PROMOTABLE {
+        (trs!(" of the leader's log, can be made a voter"), Tone::Good)
+    } else {
+        (trs!(" of the leader's log, catching up"), Tone::Active)
+    };
+    Some(Line::from(vec![
+        span(tr!("   learner {name}: ", name = name(member)), Tone::Dim),
+        span(format!("{bar} {percent} %"), tone),
+        span(words, Tone::Plain),
     ]))
 }
 
@@ -117,7 +186,10 @@ fn name(member: &Member) -> String {
         return clean::line(&member.name);
     }
     let host = member.host.as_ref().map(ToString::to_string);
-    format!("({})", host.or_else(|| member.peer_urls.first().map(|u| clean::line(u))).unwrap_or_else(|| "new".into()))
+    format!(
+        "({})",
+        host.or_else(|| member.peer_urls.first().map(|u| clean::line(u))).unwrap_or_else(|| trs!("new").into())
+    )
 }
 
 #[derive(Clone, Copy)]
@@ -130,6 +202,7 @@ enum What {
     Lag,
     Size,
     Latency,
+    Answers,
 }
 
 struct Column {
@@ -150,20 +223,26 @@ impl Column {
 fn columns(width: usize) -> Vec<Column> {
     let c = |what, head, width, right| Column { what, head, width, right };
     let mut all = vec![
-        c(What::Name, "member", 10, false),
-        c(What::Role, "role", 7, false),
-        c(What::Health, "health", 11, false),
-        c(What::Version, "version", 7, false),
-        c(What::Revision, "revision", 10, true),
-        c(What::Lag, "lag", 6, true),
-        c(What::Size, "db size", 9, true),
-        c(What::Latency, "latency", 8, true),
+        c(What::Name, trs!("member"), 10, false),
+        c(What::Role, trs!("role"), 7, false),
+        c(What::Health, trs!("health"), 11, false),
+        c(What::Version, trs!("version"), 7, false),
+        c(What::Revision, trs!("revision"), 10, true),
+        c(What::Lag, trs!("lag"), 6, true),
+        c(What::Size, trs!("db size"), 9, true),
+        c(What::Latency, trs!("latency"), 8, true),
     ];
     let taken = |all: &[Column]| 2 + all.iter().map(|c| c.width + 1).sum::<usize>();
     while taken(&all) > width && all.len() > 3 {
         // The latency first, then the size; lag and version stay longest.
         let at = all.len() - 1;
         all.remove(at);
+    }
+    if all.len() == 8 {
+        let room = width.saturating_sub(taken(&all) + 2);
+        if room > 5 {
+            all.push(c(What::Answers, trs!("history"), room.min(ANSWERS), false));
+        }
     }
     let spare = width.saturating_sub(taken(&all)).min(14);
     if let Some(first) = all.first_mut() {
@@ -172,11 +251,14 @@ fn columns(width: usize) -> Vec<Column> {
     all
 }
 
-fn member(membership: &Membership, member: &Member, columns: &[Column]) -> Line<'static> {
+fn member(etcd: &Etcd, membership: &Membership, member: &Member, columns: &[Column]) -> Line<'static> {
     let (sign, health, tone) = health(member);
     let mut spans = vec![span(format!(" {sign}"), tone)];
     for column in columns {
-        let (content, tone) = cell(membership, member, column.what, (health, tone));
+        let (content, tone) = match column.what {
+            What::Answers => (answers(etcd, member.id, column.width), Tone::Active),
+            what => cell(membership, member, what, (health, tone)),
+        };
         spans.push(span(column.cell(&content), tone));
     }
     Line::from(spans)
@@ -188,9 +270,9 @@ fn cell(membership: &Membership, member: &Member, what: What, health: (&str, Ton
     let plain = |s: Option<String>| (s.unwrap_or_else(|| "-".into()), Tone::Plain);
     match what {
         What::Name => (name(member), Tone::Plain),
-        What::Role if member.learner => ("learner".into(), Tone::Warn),
-        What::Role if membership.leader() == Some(member.id) => ("leader".into(), Tone::Strong),
-        What::Role => ("voter".into(), Tone::Plain),
+        What::Role if member.learner => (trs!("learner").into(), Tone::Warn),
+        What::Role if membership.leader() == Some(member.id) => (trs!("leader").into(), Tone::Strong),
+        What::Role => (trs!("voter").into(), Tone::Plain),
         What::Health => (health.0.into(), health.1),
         What::Version => plain(status.map(|s| clean::line(&s.version))),
         What::Revision => plain(status.map(|s| s.revision.to_string())),
@@ -200,6 +282,7 @@ fn cell(membership: &Membership, member: &Member, what: What, health: (&str, Ton
         },
         What::Size => plain(status.map(|s| text::bytes(u64::try_from(s.db_size).unwrap_or(0)))),
         What::Latency => plain(status.map(|s| text::latency(s.latency))),
+        What::Answers => plain(None),
     }
 }
 
@@ -208,8 +291,10 @@ fn health(member: &Member) -> (char, &'static str, Tone) {
     match &member.status {
         _ if !member.started() => ('!', "not started", Tone::Warn),
         Err(_) => ('✗', "no answer", Tone::Bad),
-        Ok(status) if !status.errors.is_empty() => ('!', "errors", Tone::Bad),
         Ok(status) if status.leader == 0 => ('!', "no leader", Tone::Bad),
+        // It votes all the same.
+        Ok(status) if !status.errors.is_empty() && member.in_quorum() => ('!', "alarm", Tone::Bad),
+        Ok(status) if !status.errors.is_empty() => ('!', "errors", Tone::Bad),
         Ok(_) => ('✓', "healthy", Tone::Good),
     }
 }

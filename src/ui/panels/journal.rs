@@ -1,5 +1,7 @@
 //! The hosts' journals, newest below.
 
+use std::borrow::Cow;
+
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
@@ -10,12 +12,13 @@ use ratatui::{
 use crate::{
     remote::clean,
     ui::{
-        draw::{labelled, line, paint, span, title, titled},
+        draw::{line, paint, span, title, titled},
         journal::{Entry, contains},
         model::{Model, Panel},
         text,
         theme::{Tone, style},
     },
+    watch::{Follow, Origin},
 };
 
 /// Columns of a host's name. What the unit is, the line itself says.
@@ -32,14 +35,14 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let mut right = Vec::new();
     if journal.filtered() {
         right.push(span(format!(" F: {} ", clean::line(&journal.filter_text)), Tone::Selected));
-        right.push(span(format!(" {shown} of"), Tone::Plain));
+        right.push(span(tr!(" {shown} of", shown = shown), Tone::Plain));
     }
     if journal.follows() {
-        right.push(span(format!(" {} ", text::count(all, "line")), Tone::Dim));
+        right.push(span(format!(" {} ", tr!("{n} line" | "{n} lines" % all)), Tone::Dim));
     } else {
-        right.push(span(format!(" {} newer below, f follows ", journal.below().count()), Tone::Selected));
+        right.push(span(format!(" {} newer below, f follows ", journal.newer()), Tone::Selected));
     }
-    let inner = titled(vec![title("Journals of the hosts", focused)], right, focused, area, buf);
+    let inner = titled(vec![title(trs!("Journals of the hosts"), focused)], right, focused, area, buf);
     let lines = lines(model, usize::from(inner.width), usize::from(inner.height));
     paint(&lines, 0, inner, buf);
 }
@@ -48,21 +51,22 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
 fn lines(model: &Model, width: usize, height: usize) -> Vec<Line<'static>> {
     let journal = &model.journal;
     let mut lines: Vec<Line<'static>> = Vec::new();
-    let troubled = journal.sources().iter().filter_map(|s| Some((&s.source, s.state.as_ref()?.as_ref().err()?)));
-    for (source, why) in troubled {
-        lines.extend(
-            labelled(&format!(" ! {} {}: ", source.host, source.unit), 24, &clean::line(why), width, Tone::Warn)
-                .into_iter()
-                .take(1),
-        );
+    for state in journal.sources() {
+        let Some(Follow::Lost(why)) = &state.state else { continue };
+        let source = &state.source;
+        // The error names the host itself, mostly.
+        let why = clean::line(why);
+        let why = why.strip_prefix(&format!("{}: ", source.host)).unwrap_or(&why);
+        let words = format!(" ! {} {}: {why}", source.host, source.unit);
+        lines.push(line(text::fit(&words, width), Tone::Warn));
     }
     // What is in trouble must not push the journals off a small panel.
     lines.truncate(height / 3);
     if journal.counts().0 == 0 {
         let words = match (journal.sources().is_empty(), journal.counts().1) {
-            (true, _) => " followed once the hosts are connected",
-            (false, 0) => " no lines yet",
-            (false, _) => " no line passes the filter; F changes it",
+            (true, _) => trs!(" followed once the hosts are connected"),
+            (false, 0) => trs!(" no lines yet"),
+            (false, _) => trs!(" no line passes the filter; F changes it"),
         };
         lines.push(line(words, Tone::Dim));
         return lines;
@@ -94,7 +98,13 @@ fn entry_lines(model: &Model, entry: &Entry, width: usize) -> Vec<Line<'static>>
     let margin = format!(" {clock} {} ", text::pad(host, HOST));
     let columns = text::width(&margin);
     let look = style(tone(&entry.text));
-    let mut wrapped = text::wrap_code(&entry.text, width.saturating_sub(columns));
+    // A unit's line says itself whose it is, a container's doesn't.
+    let pod = model.journal.source(entry).filter(|s| s.origin == Origin::Pod);
+    let said = match pod {
+        Some(pod) => Cow::from(format!("{}: {}", pod.unit.trim_start_matches("kube-"), entry.text)),
+        None => Cow::from(&*entry.text),
+    };
+    let mut wrapped = text::wrap_code(&said, width.saturating_sub(columns));
     if wrapped.is_empty() {
         wrapped.push(String::new());
     }
@@ -112,9 +122,13 @@ fn tone(text: &str) -> Tone {
     // The last ones are etcd's and klog's letters.
     const BAD: [&str; 7] = ["panic", "fatal", "error", "failed", " e | ", "]: e0", "]: e1"];
     const WARN: [&str; 6] = ["warn", "slow", "lost", " w | ", "]: w0", "]: w1"];
-    if BAD.iter().any(|w| contains(text, w)) {
+    // A container's line begins with klog's letter.
+    let klog = |letter: char| {
+        text.strip_prefix(letter).is_some_and(|rest| rest.bytes().take(4).filter(u8::is_ascii_digit).count() == 4)
+    };
+    if klog('E') || klog('F') || BAD.iter().any(|w| contains(text, w)) {
         Tone::Bad
-    } else if WARN.iter().any(|w| contains(text, w)) {
+    } else if klog('W') || WARN.iter().any(|w| contains(text, w)) {
         Tone::Warn
     } else {
         Tone::Plain

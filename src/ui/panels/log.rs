@@ -21,11 +21,11 @@ const MARGIN: usize = 23;
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Log;
     let right = if model.log.follows() {
-        span(format!("{} lines", model.log.count()), Tone::Dim)
+        span(tr!("{lines} lines", lines = model.log.count()), Tone::Dim)
     } else {
-        span(format!(" {} newer below, f follows ", model.log.newer()), Tone::Selected)
+        span(tr!(" {newer} newer below, f follows ", newer = model.log.newer()), Tone::Selected)
     };
-    let inner = titled(vec![title("Log", focused)], vec![right], focused, area, buf);
+    let inner = titled(vec![title(trs!("Log"), focused)], vec![right], focused, area, buf);
     let lines = lines(model, usize::from(inner.width), usize::from(inner.height));
     paint(&lines, 0, inner, buf);
 }

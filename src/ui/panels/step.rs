@@ -31,14 +31,20 @@ const LABEL: usize = 12;
 /// Draws the panel.
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Step;
-    let name = model.shown().map_or("Step".to_owned(), |r| clean::line(&r.info.title));
+    let name = model.shown().map_or(trs!("Step").to_owned(), |r| clean::line(&r.info.title));
     let inner = titled(vec![title(name, focused)], tabs(model.section), focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.step, inner, buf);
 }
 
 /// The commands alone, with the act that runs in sight.
 pub fn draw_commands(model: &Model, area: Rect, buf: &mut Buffer) {
-    let inner = titled(vec![title("Commands", false)], vec![span("2 opens, c copies", Tone::Dim)], false, area, buf);
+    let inner = titled(
+        vec![title(trs!("Commands"), false)],
+        vec![span(trs!("2 opens, c copies"), Tone::Dim)],
+        false,
+        area,
+        buf,
+    );
     let Some(row) = model.shown() else { return };
     let lines = commands(model, row, usize::from(inner.width).saturating_sub(1));
     let lines: Vec<_> = lines.into_iter().map(indented).collect();
@@ -59,7 +65,7 @@ pub fn tabs(shown: Section) -> Vec<Span<'static>> {
 /// The lines of the selected step's page.
 pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let Some(row) = model.shown() else {
-        return vec![line(" no steps yet", Tone::Dim)];
+        return vec![line(trs!(" no steps yet"), Tone::Dim)];
     };
     page(model, row, model.section, width.saturating_sub(1)).into_iter().map(indented).collect()
 }
@@ -81,14 +87,14 @@ pub fn page(model: &Model, row: &StepRow, section: Section, width: usize) -> Vec
 }
 
 fn not_yet() -> Vec<Line<'static>> {
-    vec![line("known once this step is looked at", Tone::Dim)]
+    vec![line(trs!("known once this step is looked at"), Tone::Dim)]
 }
 
 fn about(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
     let mut lines = state(model, row, width);
     let view = row.plan.as_ref().map(|p| &p.view);
     if let Some(quorum) = view.and_then(|v| v.quorum) {
-        heading(&mut lines, "If one member dies now");
+        heading(&mut lines, trs!("If one member dies now"));
         lines.extend(quorum_lines(quorum));
     }
     lines.extend(texts(model, row, width));
@@ -99,34 +105,35 @@ fn about(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
 fn state(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if let Some(host) = &row.info.id.host {
-        lines.extend(labelled("host", LABEL, &host_words(model, host), width, Tone::Plain));
+        lines.extend(labelled(trs!("host"), LABEL, &host_words(model, host), width, Tone::Plain));
     }
     let view = row.plan.as_ref().map(|p| &p.view);
     let risk = view.map_or(row.info.risk, |v| v.risk);
     let mut words = steps::risk_words(risk).to_owned();
     if let Some(view) = view {
-        words.push_str(", takes about ");
+        words.push_str(trs!(", takes about "));
         words.push_str(&text::duration(view.expected));
     }
-    lines.extend(labelled("risk", LABEL, &words, width, steps::risk_tone(risk)));
+    lines.extend(labelled(trs!("risk"), LABEL, &words, width, steps::risk_tone(risk)));
     let (_, tone) = steps::sign(&row.state);
     let seen = match &row.state {
-        StepState::AlreadyDone(seen) => format!("was done already: {seen}"),
-        StepState::Failed(why) => format!("failed: {why}"),
-        StepState::Waiting => "not looked at yet".to_owned(),
-        StepState::Done(took) => format!("done in {}", text::duration(*took)),
+        StepState::AlreadyDone(seen) => tr!("was done already: {seen}", seen = seen),
+        StepState::Failed(why) => tr!("failed: {why}", why = why),
+        StepState::Waiting => trs!("not looked at yet").to_owned(),
+        StepState::Done(took) => tr!("done in {took}", took = text::duration(*took)),
         StepState::Running => {
-            let about = view.map(|v| format!(" of about {}", text::duration(v.expected))).unwrap_or_default();
+            let about =
+                view.map(|v| tr!(" of about {expected}", expected = text::duration(v.expected))).unwrap_or_default();
             format!("{}{about}", steps::state_words(model, row))
         }
         _ => steps::state_words(model, row),
     };
-    lines.extend(labelled("state", LABEL, &seen, width, tone));
+    lines.extend(labelled(trs!("state"), LABEL, &seen, width, tone));
     for proof in &row.proofs {
-        lines.extend(labelled("proven", LABEL, &format!("✓ {proof}"), width, Tone::Good));
+        lines.extend(labelled(trs!("proven"), LABEL, &format!("✓ {proof}"), width, Tone::Good));
     }
     for note in view.map_or(&[][..], |v| &v.notes) {
-        lines.extend(labelled("note", LABEL, note, width, Tone::Warn));
+        lines.extend(labelled(trs!("note"), LABEL, note, width, Tone::Warn));
     }
     lines
 }
@@ -143,7 +150,9 @@ pub fn host_words(model: &Model, host: &HostName) -> String {
 fn texts(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let Some(texts) = model.texts.get(row.info.id.kind) else { return lines };
-    for (title, body) in [("What it does", &texts.what), ("Why", &texts.why), ("In the runbook", &texts.runbook)] {
+    for (title, body) in
+        [(trs!("What it does"), &texts.what), (trs!("Why"), &texts.why), (trs!("In the runbook"), &texts.runbook)]
+    {
         if !body.trim().is_empty() {
             lines.push(Line::default());
             lines.push(line(title, Tone::Heading));
@@ -164,14 +173,14 @@ pub fn quorum_lines(change: QuorumChange) -> Vec<Line<'static>> {
             span(format!(" {}", voters.sentence()), Tone::Plain),
         ])
     };
-    vec![row("before", change.before), row("meanwhile", change.during), row("after", change.after)]
+    vec![row(trs!("before"), change.before), row(trs!("meanwhile"), change.during), row(trs!("after"), change.after)]
 }
 
 /// The acts with how far they are, each with its exact commands.
 fn commands(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
     let Some(plan) = row.plan.as_deref() else { return not_yet() };
     if plan.view.acts.is_empty() {
-        return vec![line("nothing runs: this step only looks", Tone::Dim)];
+        return vec![line(trs!("nothing runs: this step only looks"), Tone::Dim)];
     }
     let mut lines = Vec::new();
     for (i, shown) in plan.view.acts.iter().enumerate() {
@@ -224,7 +233,7 @@ fn changes(plan: &Prepared, unfolded: bool, width: usize) -> Vec<Line<'static>> 
         lines.extend(file(diff, unfolded, width));
     }
     if lines.is_empty() {
-        lines.push(line("no text file and no certificate changes", Tone::Dim));
+        lines.push(line(trs!("no text file and no certificate changes"), Tone::Dim));
     }
     lines
 }
@@ -237,16 +246,19 @@ fn separate(lines: &mut Vec<Line<'static>>) {
 
 fn file(diff: &Diff, unfolded: bool, width: usize) -> Vec<Line<'static>> {
     let (added, removed) = diff.counts;
-    let counts = if diff.new { "  new file".to_owned() } else { format!("  +{added} -{removed}") };
+    let counts = if diff.new { trs!("  new file").to_owned() } else { format!("  +{added} -{removed}") };
     let name = text::fit(&diff.file, width.saturating_sub(counts.len()));
     let mut lines = vec![Line::from(vec![span(name, Tone::Strong), span(counts, Tone::Dim)])];
     if diff.counts == (0, 0) {
-        lines.push(line("  no line changes", Tone::Dim));
+        lines.push(line(trs!("  no line changes"), Tone::Dim));
     }
     for part in diff.folded(unfolded) {
         match part {
             Err(hidden) => {
-                lines.push(line(format!("  … {}, x unfolds", text::count(hidden, "unchanged line")), Tone::Dim));
+                lines.push(line(
+                    tr!("  … {hidden}, x unfolds", hidden = tr!("{n} unchanged line" | "{n} unchanged lines" % hidden)),
+                    Tone::Dim,
+                ));
             }
             Ok(l) => {
                 let tone = match l.sign {
@@ -269,16 +281,16 @@ fn certificate(cert: &CertChange, width: usize) -> Vec<Line<'static>> {
     let mut lines = vec![line(text::fit(&name, width), Tone::Strong)];
     let sans = &cert.sans;
     let groups = [
-        ("+ added", &sans.added, Tone::Good),
-        ("- dropped", &sans.dropped, Tone::Bad),
-        ("  kept", &sans.kept, Tone::Plain),
-        ("  once now", &sans.deduplicated, Tone::Warn),
+        (trs!("+ added"), &sans.added, Tone::Good),
+        (trs!("- dropped"), &sans.dropped, Tone::Bad),
+        (trs!("  kept"), &sans.kept, Tone::Plain),
+        (trs!("  once now"), &sans.deduplicated, Tone::Warn),
     ];
     for (label, names, tone) in groups.into_iter().filter(|(_, names, _)| !names.is_empty()) {
         lines.extend(labelled(label, LABEL, &san_list(names), width, tone));
     }
     if sans.is_same() {
-        lines.push(line("  no name is added or dropped", Tone::Dim));
+        lines.push(line(trs!("  no name is added or dropped"), Tone::Dim));
     }
     for note in &cert.notes {
         lines.extend(labelled("", 2, note, width, Tone::Dim));
@@ -301,8 +313,8 @@ fn undo(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
         (_, Some(texts)) => (texts.undo_until.clone(), texts.undo_cost.clone()),
         _ => (String::new(), String::new()),
     };
-    let mut lines = labelled("until", LABEL, &until, width, Tone::Plain);
-    lines.extend(labelled("cost", LABEL, &cost, width, Tone::Plain));
+    let mut lines = labelled(trs!("until"), LABEL, &until, width, Tone::Plain);
+    lines.extend(labelled(trs!("cost"), LABEL, &cost, width, Tone::Plain));
     let Some(plan) = row.plan.as_deref() else {
         separate(&mut lines);
         lines.extend(not_yet());
@@ -310,9 +322,9 @@ fn undo(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
     };
     separate(&mut lines);
     if plan.view.undo.acts.is_empty() {
-        lines.push(line("nothing would run: there is nothing to take back, or no way to", Tone::Dim));
+        lines.push(line(trs!("nothing would run: there is nothing to take back, or no way to"), Tone::Dim));
     } else {
-        lines.push(line("What would run", Tone::Heading));
+        lines.push(line(trs!("What would run"), Tone::Heading));
         let acts = plan.view.undo.acts.iter().enumerate();
         lines.extend(acts.flat_map(|(i, a)| act(model, i + 1, a, &ActState::Waiting, width)));
     }
@@ -324,22 +336,22 @@ fn undo(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
 pub fn summary(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     if let Some(down) = &plan.down_meanwhile {
-        lines.push(line("Down meanwhile", Tone::Heading));
+        lines.push(line(trs!("Down meanwhile"), Tone::Heading));
         lines.extend(prose(&format!("! {down}"), 0, width, Tone::Warn));
     }
     if let Some(quorum) = plan.quorum {
-        lines.push(line("If one member dies now", Tone::Heading));
+        lines.push(line(trs!("If one member dies now"), Tone::Heading));
         lines.extend(quorum_lines(quorum));
     }
     if let Some(texts) = model.texts.get(row.info.id.kind).filter(|t| !t.what.is_empty()) {
         lines.push(line(text::fit(&first_sentence(&texts.what), width), Tone::Strong));
     }
-    lines.push(line("The way back", Tone::Heading));
+    lines.push(line(trs!("The way back"), Tone::Heading));
     lines.extend(undo_brief(model, row, plan, width));
     for note in &plan.notes {
-        lines.extend(labelled("note", LABEL, note, width, Tone::Warn));
+        lines.extend(labelled(trs!("note"), LABEL, note, width, Tone::Warn));
     }
-    let about = format!("What runs, about {}", text::duration(plan.expected));
+    let about = tr!("What runs, about {expected}", expected = text::duration(plan.expected));
     lines.push(line(about, Tone::Heading));
     for (i, shown) in plan.acts.iter().enumerate() {
         let words = format!("{}{}", where_words(shown), shown.title);
@@ -350,7 +362,7 @@ pub fn summary(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> V
         lines.extend(labelled("", 4, &changed, width, Tone::Dim));
     }
     if let Some(host) = &row.info.id.host {
-        lines.extend(labelled("host", LABEL, &host_words(model, host), width, Tone::Plain));
+        lines.extend(labelled(trs!("host"), LABEL, &host_words(model, host), width, Tone::Plain));
     }
     lines.extend(texts(model, row, width));
     lines
@@ -365,12 +377,12 @@ fn first_sentence(text: &str) -> String {
 fn change_counts(plan: &PlanView) -> String {
     let mut parts = Vec::new();
     if !plan.diffs.is_empty() {
-        parts.push(format!("{} changed", text::count(plan.diffs.len(), "file")));
+        parts.push(tr!("{diffs} changed", diffs = tr!("{n} file" | "{n} files" % plan.diffs.len())));
     }
     if !plan.certs.is_empty() {
-        parts.push(format!("{} re-issued", text::count(plan.certs.len(), "certificate")));
+        parts.push(tr!("{certs} re-issued", certs = tr!("{n} certificate" | "{n} certificates" % plan.certs.len())));
     }
-    if parts.is_empty() { String::new() } else { format!("{}: page 3 shows how", parts.join(", ")) }
+    if parts.is_empty() { String::new() } else { tr!("{parts}: page 3 shows how", parts = parts.join(", ")) }
 }
 
 fn undo_brief(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> Vec<Line<'static>> {
@@ -380,13 +392,13 @@ fn undo_brief(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> Ve
     };
     let until = or(&plan.undo.until, texts.map(|t| &t.undo_until));
     let cost = or(&plan.undo.cost, texts.map(|t| &t.undo_cost));
-    let mut lines = labelled("until", LABEL, &until, width, Tone::Plain);
-    lines.extend(labelled("cost", LABEL, &cost, width, Tone::Plain));
+    let mut lines = labelled(trs!("until"), LABEL, &until, width, Tone::Plain);
+    lines.extend(labelled(trs!("cost"), LABEL, &cost, width, Tone::Plain));
     let runs = match plan.undo.acts.len() {
-        0 => "nothing runs to take it back".to_owned(),
+        0 => trs!("nothing runs to take it back").to_owned(),
         1 => format!("{}{}", where_words(&plan.undo.acts[0]), plan.undo.acts[0].title),
-        n => format!("{}: page 4 shows them", text::count(n, "action")),
+        n => tr!("{acts}: page 4 shows them", acts = tr!("{n} action" | "{n} actions" % n)),
     };
-    lines.extend(labelled("how", LABEL, &runs, width, Tone::Plain));
+    lines.extend(labelled(trs!("how"), LABEL, &runs, width, Tone::Plain));
     lines
 }

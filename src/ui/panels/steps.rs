@@ -15,7 +15,7 @@ use ratatui::{
 };
 
 use crate::{
-    engine::{Risk, event::StepState},
+    engine::{Chapter, Risk, event::StepState},
     ui::{
         draw::{line, span, title, titled},
         model::{Model, Panel},
@@ -35,8 +35,8 @@ const TITLE: usize = 34;
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Steps;
     let done = model.steps.iter().filter(|r| is_done(&r.state)).count();
-    let right = span(format!("{done} of {} done", model.steps.len()), Tone::Dim);
-    let inner = titled(vec![title("Steps", focused)], vec![right], focused, area, buf);
+    let right = span(tr!("{done} of {steps} done", done = done, steps = model.steps.len()), Tone::Dim);
+    let inner = titled(vec![title(trs!("Steps"), focused)], vec![right], focused, area, buf);
     let (rows, selected) = rows(model, usize::from(inner.width), inner.height >= ROOMY);
     let height = usize::from(inner.height);
     let from = selected.saturating_sub(height / 2).min(rows.len().saturating_sub(height));
@@ -55,7 +55,10 @@ fn rows(model: &Model, width: usize, room: bool) -> (Vec<Line<'static>>, usize) 
     for (i, step) in model.steps.iter().enumerate() {
         if chapter != Some(step.info.chapter) {
             chapter = Some(step.info.chapter);
-            rows.push(line(format!(" {} {}", step.info.chapter.number(), step.info.chapter.word()), Tone::Heading));
+            rows.push(line(
+                format!(" {} {}", step.info.chapter.number(), chapter_words(step.info.chapter)),
+                Tone::Heading,
+            ));
         }
         let to_come = |s: &StepRow| risk(s) == Risk::Irreversible && !is_done(&s.state);
         let first = i == 0 || model.steps.get(i - 1).is_none_or(|before| !to_come(before));
@@ -77,7 +80,7 @@ fn risk(step: &StepRow) -> Risk {
 
 /// ` ──◆ no way back from here ─────`
 fn no_return(width: usize) -> Line<'static> {
-    let words = " ──◆ no way back from here ";
+    let words = trs!(" ──◆ no way back from here ");
     let rest = width.saturating_sub(text::width(words) + 1);
     line(format!("{words}{}", "─".repeat(rest)), Tone::Bad)
 }
@@ -137,13 +140,25 @@ pub fn risk_tone(risk: Risk) -> Tone {
     }
 }
 
+/// A chapter in a word.
+pub fn chapter_words(chapter: Chapter) -> &'static str {
+    match chapter {
+        Chapter::Backup => trs!("backup"),
+        Chapter::Etcd => "etcd",
+        Chapter::Kubernetes => "kubernetes",
+        Chapter::Certificate => trs!("certificate"),
+        Chapter::Start => trs!("start"),
+        Chapter::Workers => "workers",
+    }
+}
+
 /// The words of a risk.
 pub fn risk_words(risk: Risk) -> &'static str {
     match risk {
-        Risk::ReadOnly => "only reads",
-        Risk::Reversible => "reversible",
-        Risk::Disruptive => "DISRUPTIVE",
-        Risk::Irreversible => "NO WAY BACK",
+        Risk::ReadOnly => trs!("only reads"),
+        Risk::Reversible => trs!("reversible"),
+        Risk::Disruptive => trs!("DISRUPTIVE"),
+        Risk::Irreversible => trs!("NO WAY BACK"),
     }
 }
 
@@ -152,15 +167,15 @@ pub fn state_words(model: &Model, step: &StepRow) -> String {
     let running = || text::duration(Duration::from_secs(model.now.at.saturating_sub(step.since).as_secs()));
     match &step.state {
         StepState::Waiting => String::new(),
-        StepState::Probing => "looking".to_owned(),
-        StepState::AlreadyDone(_) => "was done".to_owned(),
-        StepState::Asking => "waits for you".to_owned(),
-        StepState::Running => format!("running {}", running()),
-        StepState::Verifying => "proving".to_owned(),
+        StepState::Probing => trs!("looking").to_owned(),
+        StepState::AlreadyDone(_) => trs!("was done").to_owned(),
+        StepState::Asking => trs!("waits for you").to_owned(),
+        StepState::Running => tr!("running {running}", running = running()),
+        StepState::Verifying => trs!("proving").to_owned(),
         StepState::Done(took) => text::duration(*took),
-        StepState::Failed(_) => "FAILED".to_owned(),
-        StepState::Undone => "taken back".to_owned(),
-        StepState::Skipped => "SKIPPED".to_owned(),
+        StepState::Failed(_) => trs!("FAILED").to_owned(),
+        StepState::Undone => trs!("taken back").to_owned(),
+        StepState::Skipped => trs!("SKIPPED").to_owned(),
     }
 }
 

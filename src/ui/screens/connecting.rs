@@ -25,9 +25,9 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
         let (sign, word, tone) = words(state);
         let comment = node.comment.as_deref().map(clean::line).unwrap_or_default();
         let role = match node.role {
-            Role::Original => "master",
-            Role::Joiner => "to join",
-            Role::Worker => "worker",
+            Role::Original => trs!("master"),
+            Role::Joiner => trs!("to join"),
+            Role::Worker => trs!("worker"),
         };
         let fixed = COLUMNS.0 + COLUMNS.1 + 8 + 14 + 6;
         lines.push(Line::from(vec![
@@ -43,9 +43,9 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
         }
     }
     if !model.cluster.notices.is_empty() {
-        heading(&mut lines, "About the cluster file");
+        heading(&mut lines, trs!("About the cluster file"));
         for notice in &model.cluster.notices {
-            let place = notice.line.map(|l| format!("line {l}: ")).unwrap_or_default();
+            let place = notice.line.map(|l| tr!("line {line}: ", line = l)).unwrap_or_default();
             lines.extend(prose(&format!("{place}{}", clean::line(&notice.text)), 0, width, Tone::Warn));
         }
     }
@@ -54,10 +54,10 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
 
 fn words(state: &ConnectState) -> (char, &'static str, Tone) {
     match state {
-        ConnectState::Connecting => ('○', "connecting", Tone::Active),
-        ConnectState::Asking => ('?', "asks you", Tone::Warn),
-        ConnectState::Connected => ('✓', "connected", Tone::Good),
-        ConnectState::Failed(_) => ('✗', "FAILED", Tone::Bad),
+        ConnectState::Connecting => ('○', trs!("connecting"), Tone::Active),
+        ConnectState::Asking => ('?', trs!("asks you"), Tone::Warn),
+        ConnectState::Connected => ('✓', trs!("connected"), Tone::Good),
+        ConnectState::Failed(_) => ('✗', trs!("FAILED"), Tone::Bad),
     }
 }
 
@@ -67,12 +67,24 @@ fn verdict(model: &Model) -> Line<'static> {
     let connected = count(|s| matches!(s, ConnectState::Connected));
     let failed = count(|s| matches!(s, ConnectState::Failed(_)));
     if connected == all {
-        return line(format!("{all} of {all} hosts connected, looking at them; nothing is changed"), Tone::Strong);
+        return line(
+            tr!("{all} of {all} hosts connected, looking at them; nothing is changed", all = all),
+            Tone::Strong,
+        );
     }
     if connected + failed == all {
-        let words =
-            format!("✗ {} cannot be used; r tries again, q leaves. Nothing was changed.", text::count(failed, "host"));
+        let words = tr!(
+            "✗ {failed} cannot be used; r tries again, q leaves. Nothing was changed.",
+            failed = tr!("{n} host" | "{n} hosts" % failed)
+        );
         return line(words, Tone::Bad);
     }
-    line(format!("Connecting to {}: {connected} connected", text::count(all, "host")), Tone::Strong)
+    line(
+        tr!(
+            "Connecting to {all}: {connected} connected",
+            all = tr!("{n} host" | "{n} hosts" % all),
+            connected = connected
+        ),
+        Tone::Strong,
+    )
 }

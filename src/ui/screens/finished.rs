@@ -24,15 +24,17 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
             lines.extend(prose(headline, 0, width, tone));
             lines.extend(prose(summary, 0, width, Tone::Plain));
             lines.extend(prose(next, 0, width, Tone::Plain));
-            lines.extend(prose(&format!("Exit code {}.", outcome.code()), 0, width, Tone::Dim));
+            lines.extend(prose(&tr!("Exit code {code}.", code = outcome.code()), 0, width, Tone::Dim));
             if *outcome != Outcome::Done {
                 lines.extend(trouble(model, width));
             }
         }
         End::Fatal(what) => {
-            lines.extend(prose("✗ banister itself broke: this is a bug.", 0, width, Tone::Bad));
+            lines.extend(prose(trs!("✗ banister itself broke: this is a bug."), 0, width, Tone::Bad));
             lines.extend(prose(what, 0, width, Tone::Plain));
-            let next = "What ran then may be half done. Run the same command again: it looks at the cluster first and goes on from what is there.";
+            let next = trs!(
+                "What ran then may be half done. Run the same command again: it looks at the cluster first and goes on from what is there."
+            );
             lines.extend(prose(next, 0, width, Tone::Strong));
         }
     }
@@ -54,17 +56,19 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
 /// Headline, tone, what comes next.
 fn words(outcome: Outcome) -> (&'static str, Tone, &'static str) {
     match outcome {
-        Outcome::Done => ("✓ DONE", Tone::Good, "Running the same command again finds nothing to do."),
+        Outcome::Done => (trs!("✓ DONE"), Tone::Good, trs!("Running the same command again finds nothing to do.")),
         Outcome::Failed => (
-            "✗ A STEP FAILED",
+            trs!("✗ A STEP FAILED"),
             Tone::Bad,
-            "Once the cause is gone, the same command looks again and goes on from there.",
+            trs!("Once the cause is gone, the same command looks again and goes on from there."),
         ),
-        Outcome::Stopped => ("! STOPPED", Tone::Warn, "The same command looks again and goes on from there."),
+        Outcome::Stopped => {
+            (trs!("! STOPPED"), Tone::Warn, trs!("The same command looks again and goes on from there."))
+        }
         Outcome::Refused => (
-            "! REFUSED",
+            trs!("! REFUSED"),
             Tone::Warn,
-            "Nothing unsafe was begun. Do what the remedies say, then run the same command again.",
+            trs!("Nothing unsafe was begun. Do what the remedies say, then run the same command again."),
         ),
     }
 }
@@ -84,7 +88,13 @@ fn tally(model: &Model) -> String {
     let done = count(|s| matches!(s, StepState::Done(_)));
     let before = count(|s| matches!(s, StepState::AlreadyDone(_)));
     let open = model.steps.len() - done - before;
-    format!("{}: {done} done now, {before} done before, {open} not done", text::count(model.steps.len(), "step"))
+    tr!(
+        "{steps}: {done} done now, {before} done before, {open} not done",
+        steps = tr!("{n} step" | "{n} steps" % model.steps.len()),
+        done = done,
+        before = before,
+        open = open
+    )
 }
 
 /// One line for the shell, after the terminal was given back.
@@ -95,6 +105,6 @@ pub fn farewell(model: &Model) -> Option<String> {
             let plain = headline.trim_start_matches(['✓', '✗', '!', ' ']);
             Some(format!("{plain}: {}", summary.lines().next().unwrap_or_default()))
         }
-        End::Fatal(what) => Some(format!("banister itself broke: {}", what.lines().next().unwrap_or_default())),
+        End::Fatal(what) => Some(tr!("banister itself broke: {what}", what = what.lines().next().unwrap_or_default())),
     }
 }

@@ -16,10 +16,18 @@ use crate::{
 
 /// The page.
 pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
-    let Some(observed) = &model.observed else { return vec![line(" looking", Tone::Dim)] };
+    let Some(observed) = &model.observed else { return vec![line(trs!(" looking"), Tone::Dim)] };
     let mut lines = vec![Line::default()];
     lines.extend(verdict(model, observed, width));
-    lines.extend(findings(&observed.findings, width));
+    if model.holds_back() && !observed.findings.is_empty() {
+        lines.push(Line::default());
+        let words = tr!(
+            "A drill: what the survey found is held back. v shows the panels and the journals of the hosts; D opens the drill."
+        );
+        lines.extend(prose(&words, 0, width, Tone::Strong));
+    } else {
+        lines.extend(findings(&observed.findings, width));
+    }
     heading(&mut lines, "Hosts");
     lines.push(line(host_row(["", "host", "role", "clock", "etcd", "system"]), Tone::Dim));
     for host in &observed.hosts {
@@ -35,23 +43,28 @@ fn verdict(model: &Model, observed: &Observed, width: usize) -> Vec<Line<'static
     let count = |s: Severity| observed.findings.iter().filter(|f| f.severity == s).count();
     let (blocking, warnings) = (count(Severity::Block), count(Severity::Warn));
     if blocking > 0 {
-        let what = format!(
-            "✗ BLOCKED: {} would make the growth unsafe. Nothing was changed.",
-            text::count(blocking, "finding")
+        let what = tr!(
+            "✗ BLOCKED: {blocking} would make the growth unsafe. Nothing was changed.",
+            blocking = tr!("{n} finding" | "{n} findings" % blocking)
         );
         let mut lines = prose(&what, 0, width, Tone::Bad);
-        lines.extend(prose("Do what each remedy says, then press r to look again; q leaves.", 0, width, Tone::Plain));
+        lines.extend(prose(
+            trs!("Do what each remedy says, then press r to look again; q leaves."),
+            0,
+            width,
+            Tone::Plain,
+        ));
         return lines;
     }
     let what = match warnings {
-        0 => "✓ Nothing stands in the way.".to_owned(),
-        n => format!("✓ Nothing blocks; {} to read first.", text::count(n, "warning")),
+        0 => trs!("✓ Nothing stands in the way.").to_owned(),
+        n => tr!("✓ Nothing blocks; {warnings} to read first.", warnings = tr!("{n} warning" | "{n} warnings" % n)),
     };
     let mut lines = prose(&what, 0, width, Tone::Good);
     let next = if model.starting {
-        "Going on."
+        trs!("Going on.")
     } else {
-        "Enter goes on to the steps; each asks before it changes anything. v shows certificates and masters."
+        trs!("Enter goes on to the steps; each asks before it changes anything. v shows certificates and masters.")
     };
     lines.extend(prose(next, 0, width, Tone::Plain));
     lines
@@ -64,14 +77,14 @@ pub fn findings(findings: &[Finding], width: usize) -> Vec<Line<'static>> {
 
 fn finding(finding: &Finding, width: usize) -> Vec<Line<'static>> {
     let (word, tone) = match finding.severity {
-        Severity::Block => ("✗ BLOCKS", Tone::Bad),
-        Severity::Warn => ("! warning", Tone::Warn),
-        Severity::Info => ("· note", Tone::Dim),
+        Severity::Block => (trs!("✗ BLOCKS"), Tone::Bad),
+        Severity::Warn => (trs!("! warning"), Tone::Warn),
+        Severity::Info => (trs!("· note"), Tone::Dim),
     };
     let host = finding.host.as_ref().map(|h| format!("{h}: ")).unwrap_or_default();
     let mut lines = vec![Line::default()];
     lines.extend(labelled(word, 10, &format!("{host}{}", clean::line(&finding.what)), width, tone));
-    for (label, content) in [("    why", &finding.why), ("    do", &finding.remedy)] {
+    for (label, content) in [(trs!("    why"), &finding.why), (trs!("    do"), &finding.remedy)] {
         lines.extend(labelled(label, 10, &clean::text(content), width, Tone::Plain));
     }
     lines
@@ -85,20 +98,20 @@ fn host_row(cells: [&str; 6]) -> String {
 
 fn host_lines(host: &HostObserved, width: usize) -> Vec<Line<'static>> {
     let role = match host.role {
-        Role::Original => "master",
-        Role::Joiner => "to join",
-        Role::Worker => "worker",
+        Role::Original => trs!("master"),
+        Role::Joiner => trs!("to join"),
+        Role::Worker => trs!("worker"),
     };
     let name = host.name.as_str();
     match &host.seen {
         Err(why) => {
-            let mut lines = vec![line(host_row(["✗", name, role, "", "", "not reached"]), Tone::Bad)];
+            let mut lines = vec![line(host_row(["✗", name, role, "", "", trs!("not reached")]), Tone::Bad)];
             lines.extend(labelled("", 2, &clean::line(&why.to_string()), width, Tone::Bad));
             lines
         }
         Ok(seen) => {
             let etcd = seen.etcd.as_ref().map_or_else(String::new, |e| {
-                let version = e.version.as_deref().unwrap_or("none");
+                let version = e.version.as_deref().unwrap_or(trs!("none"));
                 clean::line(&format!("{version} {}", e.unit.active))
             });
             let clock = text::clock_offset(seen.facts.clock_offset_ms);

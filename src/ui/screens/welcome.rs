@@ -92,18 +92,17 @@ pub fn help_extent(welcome: &Welcome) -> (usize, usize) {
 
 /// The page, and which of its lines the selected entry takes.
 fn lines(welcome: &Welcome, width: usize) -> (Vec<Line<'static>>, std::ops::Range<usize>) {
-    let mut lines = prose(
-        trs!(
-            "A rail to hold on to while a hand-built Kubernetes control plane grows. Choosing a file looks at the cluster first; nothing is changed before you say yes to a step."
-        ),
-        0,
-        width,
-        Tone::Plain,
-    );
-    let mut selected = 0..0;
     let is_file = |e: &Entry| matches!(e, Entry::File(_));
+    let any = welcome.entries.iter().any(is_file);
+    let hello = trs!("A rail to hold on to while a hand-built Kubernetes control plane grows.");
+    let mut lines = prose(hello, 0, width, Tone::Plain);
+    if any {
+        let safe = trs!("Opening a file looks at the cluster first; nothing is changed before you say yes to a step.");
+        lines.extend(prose(safe, 0, width, Tone::Plain));
+    }
+    let mut selected = 0..0;
     heading(&mut lines, trs!("Cluster files"));
-    if !welcome.entries.iter().any(is_file) {
+    if !any {
         lines.extend(none(welcome, width));
     }
     let mut practice = false;
@@ -118,7 +117,7 @@ fn lines(welcome: &Welcome, width: usize) -> (Vec<Line<'static>>, std::ops::Rang
             selected = start..lines.len();
         }
     }
-    if welcome.entries.iter().any(is_file) {
+    if any {
         lines.push(Line::default());
         lines.extend(prose(&looked(welcome), 0, width, Tone::Dim));
     }

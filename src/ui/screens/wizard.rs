@@ -45,6 +45,7 @@ pub fn draw(model: &Model, body: Rect, buf: &mut Buffer) {
             Panel::Journal => panels::journal::draw(model, area, buf),
             Panel::Certs => panels::certs::draw(model, area, buf),
             Panel::Masters => panels::masters::draw(model, area, buf),
+            Panel::Nodes => panels::nodes::draw(model, area, buf),
         }
     }
 }
@@ -68,7 +69,7 @@ fn split_step(area: Rect) -> [Rect; 2] {
 /// Rows etcd's panel wants: title, head, members, and a little for what is wrong.
 fn etcd_rows(model: &Model) -> u16 {
     let members = model.etcd.last.as_ref().map_or(3, |(m, _)| m.members.len());
-    u16::try_from(members).unwrap_or(u16::MAX).clamp(3, 9) + 4
+    u16::try_from(members).unwrap_or(u16::MAX).clamp(3, 9) + 5
 }
 
 /// Which panels are shown, and where.

@@ -19,7 +19,7 @@ use crate::{
         message::{Answer, Effect},
         model::{Asking, End, Model, Phase, Section},
         steps::{ActState, StepRow},
-        text,
+        text, training,
     },
 };
 
@@ -42,7 +42,7 @@ pub fn event(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Asking(request) => return asking(model, request),
         Event::Confirmed(id, by) => {
             model.asking = None;
-            note(model, id.host.as_ref(), Kind::Step, &format!("{}: confirmed by {by}", model.title(&id)));
+            note(model, id.host.as_ref(), Kind::Step, &tr!("{id}: confirmed by {by}", id = model.title(&id), by = by));
         }
         Event::ActStarted(id, index) => act_started(model, &id, index),
         Event::ActProgress(id, index, progress) => act_progress(model, &id, index, progress),
@@ -50,7 +50,7 @@ pub fn event(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Verified(id, proofs) => {
             let proofs: Vec<String> = proofs.iter().map(|p| clean::line(p)).collect();
             for proof in &proofs {
-                note(model, id.host.as_ref(), Kind::Proof, &format!("proven: {proof}"));
+                note(model, id.host.as_ref(), Kind::Proof, &tr!("proven: {proof}", proof = proof));
             }
             if let Some(row) = model.row_mut(&id) {
                 row.proofs = proofs;
@@ -60,7 +60,7 @@ pub fn event(model: &mut Model, event: Event) -> Vec<Effect> {
         Event::Note(line) => note(model, None, Kind::Output, &line),
         Event::Refused(findings) => {
             for finding in &findings {
-                note(model, finding.host.as_ref(), Kind::Error, &format!("refused: {}", finding.what));
+                note(model, finding.host.as_ref(), Kind::Error, &tr!("refused: {what}", what = finding.what));
             }
             model.refused = findings.into_iter().map(cleaned_finding).collect();
         }
@@ -91,14 +91,18 @@ fn step_state(model: &mut Model, id: &StepId, state: StepState) {
     let title = model.title(id);
     let host = id.host.as_ref();
     match &state {
-        StepState::Running => note(model, host, Kind::Step, &format!("{title}: begins")),
+        StepState::Running => note(model, host, Kind::Step, &tr!("{title}: begins", title = title)),
         StepState::Done(took) => {
-            note(model, host, Kind::Step, &format!("{title}: done in {}", text::duration(*took)));
+            note(model, host, Kind::Step, &tr!("{title}: done in {took}", title = title, took = text::duration(*took)));
         }
-        StepState::AlreadyDone(seen) => note(model, host, Kind::Step, &format!("{title}: was done already: {seen}")),
-        StepState::Failed(why) => note(model, host, Kind::Error, &format!("{title}: failed: {why}")),
-        StepState::Undone => note(model, host, Kind::Step, &format!("{title}: taken back")),
-        StepState::Skipped => note(model, host, Kind::Error, &format!("{title}: skipped, left as it is")),
+        StepState::AlreadyDone(seen) => {
+            note(model, host, Kind::Step, &tr!("{title}: was done already: {seen}", title = title, seen = seen));
+        }
+        StepState::Failed(why) => {
+            note(model, host, Kind::Error, &tr!("{title}: failed: {why}", title = title, why = why));
+        }
+        StepState::Undone => note(model, host, Kind::Step, &tr!("{title}: taken back", title = title)),
+        StepState::Skipped => note(model, host, Kind::Error, &tr!("{title}: skipped, left as it is", title = title)),
         StepState::Waiting | StepState::Probing | StepState::Asking | StepState::Verifying => {}
     }
     // A step that goes on is no longer one that was asked about or failed.
@@ -139,6 +143,7 @@ fn asking(model: &mut Model, request: ConfirmRequest) -> Vec<Effect> {
     model.asking = Some(Asking { request, hidden: false, typed: String::new(), section: Section::About });
     enter(model, Phase::Wizard);
     select_current(model);
+    training::pose(model);
     Vec::new()
 }
 
@@ -185,13 +190,13 @@ fn act_done(model: &mut Model, id: &StepId, index: usize, took: Duration) {
     }
     // The line that announced it stands right above; an end is worth one only where time passed in between.
     if let Some(host) = slow.filter(|_| took >= Duration::from_secs(2)) {
-        note(model, host.as_ref(), Kind::Output, &format!("took {}", text::duration(took)));
+        note(model, host.as_ref(), Kind::Output, &tr!("took {took}", took = text::duration(took)));
     }
 }
 
 fn failed(model: &mut Model, failure: Failure) {
     let failure = cleaned(failure);
-    note(model, failure.step.host.as_ref(), Kind::Error, &format!("failed: {}", failure.error));
+    note(model, failure.step.host.as_ref(), Kind::Error, &tr!("failed: {error}", error = failure.error));
     model.asking = None;
     model.undo_question = false;
     model.failure = Some(failure);

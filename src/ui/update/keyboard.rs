@@ -9,7 +9,7 @@ use crate::{
         keys::{self, Action, Context},
         message::{Answer, Effect},
         model::{Ask, Model, Panel, Phase, Place, PromptKind, Quit, Section},
-        view,
+        training, view,
     },
 };
 
@@ -43,6 +43,10 @@ fn unbound(model: &mut Model, context: Context, event: &KeyEvent) -> Vec<Effect>
         _ => return Vec::new(),
     };
     if !context.types() {
+        return Vec::new();
+    }
+    if context == Context::Line {
+        training::type_char(model, typed);
         return Vec::new();
     }
     if let Some(Ask::Secret { typed: secret, .. }) = model.asks.front_mut().filter(|_| context == Context::Secret) {
@@ -88,15 +92,34 @@ pub fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
         Context::Confirm
         | Context::ConfirmTyped
         | Context::HostKey
+        | Context::TakeOver
         | Context::Undo
         | Context::Quit
-        | Context::QuitHard => model.say("pasted text confirms nothing: type it yourself"),
-        _ => model.say("pasted text is not taken here"),
+        | Context::QuitHard => model.say(trs!("pasted text confirms nothing: type it yourself")),
+        _ => model.say(trs!("pasted text is not taken here")),
     }
     Vec::new()
 }
 
 fn act(model: &mut Model, context: Context, action: Action, repeated: bool) -> Vec<Effect> {
+    let scrolls =
+        matches!(action, Action::Up | Action::Down | Action::PageUp | Action::PageDown | Action::Top | Action::Bottom);
+    match (context, action) {
+        // Leaving is leaving, wherever one is.
+        (_, Action::Quit | Action::Help) => {}
+        (Context::File, _) if scrolls => {
+            training::select_line(model, action);
+            return Vec::new();
+        }
+        (Context::Predict, _) if !scrolls => {
+            training::predict(model, action);
+            return Vec::new();
+        }
+        (Context::Drill | Context::File, _) if !scrolls => return training::act(model, action),
+        (Context::Line, _) => return training::line(model, action),
+        (_, Action::Drill) => return training::act(model, action),
+        _ => {}
+    }
     match action {
         Action::Yes => return yes(model, context, repeated),
         Action::No => return no(model, context),
@@ -156,6 +179,14 @@ fn panels(model: &mut Model, context: Context, action: Action) {
         Action::NextPanel => step_focus(model, 1),
         Action::PreviousPanel => step_focus(model, Panel::ALL.len() - 1),
         Action::Focus(panel) => focus(model, panel),
+        // Masters that find no place beside the others.
+        Action::NextSection if aside_of(model, context) => {
+            let last = model.masters_shown().matrix.hosts.len().saturating_sub(1);
+            model.scroll.masters_from = (model.scroll.masters_from + 1).min(last);
+        }
+        Action::PreviousSection if aside_of(model, context) => {
+            model.scroll.masters_from = model.scroll.masters_from.saturating_sub(1);
+        }
         Action::NextSection => section(model, context, |i| (i + 1) % Section::ALL.len()),
         Action::PreviousSection => section(model, context, |i| (i + Section::ALL.len() - 1) % Section::ALL.len()),
         Action::Show(wanted) => section(model, context, |_| wanted as usize),
@@ -180,10 +211,15 @@ fn panels(model: &mut Model, context: Context, action: Action) {
     }
 }
 
+/// Whether left and right move among the masters.
+fn aside_of(model: &Model, context: Context) -> bool {
+    context == Context::Wizard && model.focus == Panel::Masters
+}
+
 /// Goes to a match, or says that there is none.
 fn told(model: &mut Model, go: impl Fn(&mut Model) -> bool) {
     if !go(model) {
-        model.say("no other match in this direction");
+        model.say(trs!("no other match in this direction"));
     }
 }
 
@@ -191,7 +227,7 @@ fn yes(model: &mut Model, context: Context, repeated: bool) -> Vec<Effect> {
     // Leaving takes nothing from the cluster and may be quick; the others decide something.
     if context != Context::Quit && (repeated || !model.settled()) {
         model.quiet_since = model.now.at;
-        model.say("that y came before the question could be read: press it again");
+        model.say(trs!("that y came before the question could be read: press it again"));
         return Vec::new();
     }
     match context {
@@ -204,6 +240,10 @@ fn yes(model: &mut Model, context: Context, repeated: bool) -> Vec<Effect> {
             Some(Ask::HostKey { id, .. }) => vec![Effect::AcceptHostKey { id, yes: true }],
             _ => Vec::new(),
         },
+        Context::TakeOver => match model.asks.pop_front() {
+            Some(Ask::TakeOver { id, .. }) => vec![Effect::TakeOver { id, yes: true }],
+            _ => Vec::new(),
+        },
         Context::Quit => leave(model),
         _ => Vec::new(),
     }
@@ -214,7 +254,9 @@ fn no(model: &mut Model, context: Context) -> Vec<Effect> {
         Context::Undo => model.undo_question = false,
         Context::Quit | Context::QuitHard => model.quit = None,
         Context::Prompt | Context::Palette => typing::cancel(model),
-        Context::HostKey | Context::Secret => return model.asks.pop_front().map(|a| refuse(&a)).into_iter().collect(),
+        Context::HostKey | Context::TakeOver | Context::Secret => {
+            return model.asks.pop_front().map(|a| refuse(&a)).into_iter().collect();
+        }
         _ => {}
     }
     Vec::new()
@@ -241,9 +283,9 @@ fn submit(model: &mut Model, context: Context) -> Vec<Effect> {
                 return vec![Effect::Answer(Answer::Go { step: asking.request.step, typed: asking.typed })];
             }
             model.say(if asking.typed.is_empty() {
-                format!("Enter alone confirms nothing: type {wanted} first")
+                tr!("Enter alone confirms nothing: type {wanted} first", wanted = wanted)
             } else {
-                format!("“{}” is not {wanted}: nothing was confirmed", asking.typed)
+                tr!("“{typed}” is not {wanted}: nothing was confirmed", typed = asking.typed, wanted = wanted)
             });
             model.asking = Some(asking);
             Vec::new()
@@ -262,7 +304,7 @@ fn submit(model: &mut Model, context: Context) -> Vec<Effect> {
                 model.quit = None;
                 return vec![Effect::Quit];
             }
-            model.say(format!("type {LEAVE} to leave in the middle of an action"));
+            model.say(tr!("type {word} to leave in the middle of an action", word = LEAVE));
             Vec::new()
         }
         _ => Vec::new(),
@@ -334,10 +376,10 @@ fn copy(model: &mut Model) -> Vec<Effect> {
     };
     let commands = row.and_then(|r| r.plan.as_ref()).map(|p| p.commands.clone()).filter(|c| !c.is_empty());
     let Some(commands) = commands else {
-        model.say("this step has no commands to copy yet");
+        model.say(trs!("this step has no commands to copy yet"));
         return Vec::new();
     };
-    model.say("commands copied, if this terminal takes OSC 52");
+    model.say(trs!("commands copied, if this terminal takes OSC 52"));
     vec![Effect::Copy(commands)]
 }
 
@@ -382,10 +424,11 @@ fn scroll(model: &mut Model, context: Context, action: Action) {
     let limit = total.saturating_sub(height);
     let at = match context {
         Context::Help => &mut model.scroll.help,
-        Context::Confirm | Context::ConfirmTyped | Context::Undo => &mut model.scroll.dialog,
+        Context::Confirm | Context::ConfirmTyped | Context::Undo | Context::Drill => &mut model.scroll.dialog,
         Context::Wizard if model.focus == Panel::Etcd => &mut model.scroll.etcd,
         Context::Wizard if model.focus == Panel::Certs => &mut model.scroll.certs,
         Context::Wizard if model.focus == Panel::Masters => &mut model.scroll.masters,
+        Context::Wizard if model.focus == Panel::Nodes => &mut model.scroll.nodes,
         Context::Wizard => &mut model.scroll.step,
         _ => &mut model.scroll.screen,
     };

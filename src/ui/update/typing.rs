@@ -1,8 +1,11 @@
 //! Lines that are typed: finding a step, finding text, a filter; and the palette.
 
-use crate::ui::{
-    keys::{self, Action, Binding},
-    model::{Model, Palette, Panel, Prompt, PromptKind},
+use crate::{
+    lang,
+    ui::{
+        keys::{self, Action, Binding},
+        model::{Model, Palette, Panel, Prompt, PromptKind},
+    },
 };
 
 /// Opens a line to type in.
@@ -65,7 +68,7 @@ pub fn submit(model: &mut Model) {
     let Some(prompt) = model.prompt.take() else { return };
     match prompt.kind {
         PromptKind::Step if find_step(model, &prompt.typed, model.selected).is_none() => {
-            model.say(format!("no step has “{}” in it", prompt.typed));
+            model.say(tr!("no step has “{typed}” in it", typed = prompt.typed));
             select(model, prompt.selected);
         }
         PromptKind::Text if !prompt.typed.is_empty() => {
@@ -74,7 +77,7 @@ pub fn submit(model: &mut Model) {
                 .backwards()
                 .next()
                 .is_some_and(|e| crate::ui::journal::contains(&e.text, &model.journal.needle));
-            model.say(if found { "< and > go to other matches" } else { "not found" });
+            model.say(if found { trs!("< and > go to other matches") } else { trs!("not found") });
         }
         _ => {}
     }
@@ -103,7 +106,9 @@ pub fn offers(model: &Model) -> Vec<&'static Binding> {
     let words: Vec<&str> = typed.split_whitespace().collect();
     let offered = keys::bindings(model, keys::below_help(model)).filter(|b| !decides(b.action));
     let matches = |b: &&Binding| {
-        let text = format!("{} {}", b.does, b.short).to_lowercase();
+        // English too: it is what the keyboard gives at once.
+        let all = [b.does, b.short, lang::words(b.does), lang::words(b.short)];
+        let text = all.join(" ").to_lowercase();
         words.iter().all(|w| text.contains(w))
     };
     offered.filter(matches).collect()

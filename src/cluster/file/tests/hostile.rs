@@ -31,7 +31,7 @@ fn what_steers_a_terminal_is_never_echoed() {
     insta::assert_snapshot!(report, @r"
     cluster.yaml:9: `domain` holds an invisible character, \u{1b}; use visible characters on one line only
     cluster.yaml:9: the line holds an invisible character, \u{1b}; type the line again by hand; it was probably pasted
-    cluster.yaml:9: unknown key `k\u{202e}y`; remove it; the keys here are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, worker_batch, certificates, lang
+    cluster.yaml:9: unknown key `k\u{202e}y`; remove it; the keys here are cluster, domain, ssh, masters, join, workers, layout, firewall, set_hostname, binaries, packages, worker_batch, certificates, lang, two_key
     cluster.yaml:10: `workers.comment` holds an invisible character, \u{d}; use visible characters on one line only
     cluster.yaml:9: the line holds an invisible character, \u{0}; type the line again by hand; it was probably pasted
     cluster.yaml:10: `firewall` is `maybe`, which is not one of the choices; write `off` (firewall and SELinux off), `open` (both stay, ports are opened) or `keep` (neither is touched)

@@ -1,14 +1,12 @@
 //! Calico's Secret, ConfigMap and pods.
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{open, shown};
 use crate::{
@@ -100,7 +98,16 @@ pub struct SaveObject {
 impl Act for SaveObject {
     fn shown(&self) -> Shown {
         let arguments = format!("-n {} get {} -o json >{}", self.namespace, self.what, qp(&self.file));
-        shown(&self.at, format!("save {} to {} on {} (0600)", self.what, self.file.display(), self.at.host), &arguments)
+        shown(
+            &self.at,
+            tr!(
+                "save {what} to {file} on {host} (0600)",
+                what = self.what,
+                file = self.file.display(),
+                host = self.at.host
+            ),
+            &arguments,
+        )
     }
 
     async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
@@ -108,12 +115,12 @@ impl Act for SaveObject {
         let stat = Op::Stat { paths: vec![self.file.clone()] };
         let seen = cx.remote.run(&host, &stat, Io::default()).await?.checked(&host, &stat)?;
         if parse::file_states(&seen.text()).is_ok_and(|s| s.iter().any(|s| s.sha256.is_some())) {
-            cx.say(format!("{}: {} is there already and stays", host, self.file.display()));
+            cx.say(tr!("{host}: {file} is there already and stays", host = host, file = self.file.display()));
             return Ok(());
         }
         let api = open(&cx.remote, &self.at).await?;
         let Some(raw) = api.raw(&self.object).await? else {
-            return Err(ActError::NotProven(format!("there is no {}; look with kubectl", self.what)));
+            return Err(ActError::NotProven(tr!("there is no {what}; look with kubectl", what = self.what)));
         };
         let kept = bare(&raw).ok_or_else(|| unreadable(&self.what))?;
         if let Some(dir) = self.file.parent() {
@@ -141,7 +148,7 @@ fn bare(raw: &SecretBytes) -> Option<SecretBytes> {
 }
 
 fn unreadable(what: &str) -> ActError {
-    ActError::NotProven(format!("{what} is not JSON as the API gives it; look with kubectl"))
+    ActError::NotProven(tr!("{what} is not JSON as the API gives it; look with kubectl", what = what))
 }
 
 /// Puts an object back as [`SaveObject`] kept it. `None` when nothing was kept.
@@ -198,14 +205,15 @@ impl SetSecret {
         let ca = read_secret(&cx.remote, &self.from, &ca.1).await?;
         let cert = read_secret(&cx.remote, &self.from, &cert.1).await?;
         let key = read_secret(&cx.remote, &self.from, &key.1).await?;
-        let told = |why: &str| ActError::Pki { what: format!("etcd client pair on {}", self.from), why: why.into() };
+        let told =
+            |why: &str| ActError::Pki { what: tr!("etcd client pair on {host}", host = self.from), why: why.into() };
         let info = CertInfo::from_pem(cert.expose()).map_err(|e| told(&e.to_string()))?;
         let private = PrivateKey::from_pem(key.expose()).map_err(|e| told(&e.to_string()))?;
         if !private.matches(&info) {
-            return Err(told("certificate and key are not a pair; put the pair back from a backup"));
+            return Err(told(trs!("certificate and key are not a pair; put the pair back from a backup")));
         }
         if !is_signed_by(cert.expose(), ca.expose()) {
-            return Err(told("the certificate is not signed by the CA beside it; find the pair that is in use"));
+            return Err(told(trs!("the certificate is not signed by the CA beside it; find the pair that is in use")));
         }
         Ok([ca, cert, key])
     }
@@ -218,7 +226,11 @@ impl Act for SetSecret {
         let (namespace, secret) = (&self.calico.namespace, &self.calico.secret);
         shown(
             &self.at,
-            format!("put {}'s etcd CA, client certificate and key into Secret {secret}", self.from),
+            tr!(
+                "put {host}'s etcd CA, client certificate and key into Secret {secret}",
+                host = self.from,
+                secret = secret
+            ),
             &format!(
                 "-n {namespace} create secret generic {secret} {} --dry-run=client -o json | kubectl --kubeconfig={} -n {namespace} replace -f -",
                 files.join(" "),
@@ -243,12 +255,12 @@ impl Act for SetSecret {
         if self.files.iter().zip(&values).all(|((key, _), value)| now.data.get(key) == Some(value)) {
             return Ok(());
         }
-        Err(ActError::NotProven(format!("Secret {} reads back otherwise; run again", self.calico.secret)))
+        Err(ActError::NotProven(tr!("Secret {secret} reads back otherwise; run again", secret = self.calico.secret)))
     }
 }
 
 fn gone(what: &str) -> ActError {
-    ActError::NotProven(format!("{what} is gone; somebody removed it meanwhile, look with kubectl"))
+    ActError::NotProven(tr!("{what} is gone; somebody removed it meanwhile, look with kubectl", what = what))
 }
 
 /// Sets the etcd endpoints in the ConfigMap.
@@ -281,7 +293,10 @@ impl Act for SetEndpoints {
         if now["data"][ENTRY] == self.endpoints.as_str() {
             return Ok(());
         }
-        Err(ActError::NotProven(format!("ConfigMap {} reads back otherwise; run again", self.calico.configmap)))
+        Err(ActError::NotProven(tr!(
+            "ConfigMap {configmap} reads back otherwise; run again",
+            configmap = self.calico.configmap
+        )))
     }
 }
 
@@ -367,11 +382,11 @@ impl Act for RollPods {
             .collect();
         Shown {
             host: None,
-            title: format!(
-                "roll {} pods of {}, one at a time, each Ready again before the next (at most {} s each)",
-                self.pods.len(),
-                calico.daemonset,
-                self.deadline.as_secs()
+            title: tr!(
+                "roll {pods} pods of {daemonset}, one at a time, each Ready again before the next (at most {seconds} s each)",
+                pods = self.pods.len(),
+                daemonset = calico.daemonset,
+                seconds = self.deadline.as_secs()
             ),
             commands: lines.join("\n"),
         }
@@ -394,18 +409,15 @@ impl RollPods {
     async fn replaced(&self, cx: &ActCx, api: &KubeApi, selector: &str, old: &Pod) -> Result<(), ActError> {
         let started = Instant::now();
         loop {
-            let now = match api.pods(&self.calico.namespace, selector).await {
-                Ok(pods) => {
-                    let here: Vec<_> = pods.into_iter().filter(|p| p.node == old.node).collect();
-                    match here.iter().find(|p| p.uid != old.uid) {
-                        Some(new) if new.ready && here.len() == 1 => {
-                            cx.say(format!("{}: {} is Ready", new.node, new.name));
-                            return Ok(());
-                        }
-                        Some(new) => format!("{}: {} is {}", new.node, new.name, new.state),
-                        None => format!("{}: no new pod yet", old.node),
+            let now = match api.pods_on(&self.calico.namespace, selector, &old.node).await {
+                Ok(here) => match here.iter().find(|p| p.uid != old.uid) {
+                    Some(new) if new.ready && here.len() == 1 => {
+                        cx.say(tr!("{node}: {name} is Ready", node = new.node, name = new.name));
+                        return Ok(());
                     }
-                }
+                    Some(new) => tr!("{node}: {name} is {state}", node = new.node, name = new.name, state = new.state),
+                    None => tr!("{node}: no new pod yet", node = old.node),
+                },
                 Err(e @ KubeError::Refused { .. }) => return Err(e.into()),
                 Err(e) => e.to_string(),
             };

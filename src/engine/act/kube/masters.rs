@@ -1,12 +1,10 @@
 //! New masters started side by side: nothing is served by them yet, so nothing is at stake between one and the other.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::{node, open};
 use crate::{
@@ -47,7 +45,7 @@ impl Act for Chains {
     fn shown(&self) -> Shown {
         let chain = |(host, ops): &(HostName, Vec<Op>)| {
             let lines: Vec<_> = ops.iter().map(|op| shell::render(op).script).collect();
-            format!("# on {host}:\n{}", lines.join("\n"))
+            tr!("# on {host}:\n{script}", host = host, script = lines.join("\n"))
         };
         let commands = self.chains.iter().map(chain).collect::<Vec<_>>().join("\n");
         Shown { host: None, title: self.title.clone(), commands }
@@ -121,12 +119,12 @@ impl Act for WaitMasters {
         let hosts: Vec<_> = self.masters.iter().map(|m| m.host.as_str()).collect();
         super::shown(
             &self.at,
-            format!(
-                "wait until {} serve and are Ready nodes, each cordoned as soon as it registers (at most {} s)",
-                hosts.join(", "),
-                self.deadline.as_secs()
+            tr!(
+                "wait until {hosts} serve and are Ready nodes, each cordoned as soon as it registers (at most {seconds} s)",
+                hosts = hosts.join(", "),
+                seconds = self.deadline.as_secs()
             ),
-            &format!("cordon {}", nodes.join(" ")),
+            &tr!("cordon {nodes}", nodes = nodes.join(" ")),
         )
     }
 
@@ -140,7 +138,9 @@ impl Act for WaitMasters {
             let mut left = Vec::new();
             for (master, now) in waited_for.into_iter().zip(looks) {
                 match now? {
-                    Ok(()) => cx.say(format!("{}: serves, and {} is Ready", master.host, master.node)),
+                    Ok(()) => {
+                        cx.say(tr!("{host}: serves, and {node} is Ready", host = master.host, node = master.node));
+                    }
                     Err(now) => {
                         missing.push(format!("{}: {now}", master.host));
                         left.push(master);
@@ -171,19 +171,19 @@ impl Starting {
         }
         let own = api.at(Door::master(&self.host, self.address, api.door().target.port));
         if let Err(e) = own.healthz().await {
-            return Ok(Err(format!("the apiserver is not healthy yet: {e}")));
+            return Ok(Err(tr!("the apiserver is not healthy yet: {e}", e = e)));
         }
         let node = match own.node(&self.node).await {
             Ok(Some(node)) => node,
-            Ok(None) => return Ok(Err(format!("node {} is not registered yet", self.node))),
+            Ok(None) => return Ok(Err(tr!("node {node} is not registered yet", node = self.node))),
             Err(e) => return Ok(Err(e.to_string())),
         };
         if !node.addresses.contains(&self.address.to_string()) {
-            return Ok(Err(format!(
-                "node {} has the address {} and not {}",
-                self.node,
-                node.addresses.join(", "),
-                self.address
+            return Ok(Err(tr!(
+                "node {node} has the address {addresses} and not {address}",
+                node = self.node,
+                addresses = node.addresses.join(", "),
+                address = self.address
             )));
         }
         if node.ready.is_err()
@@ -192,7 +192,7 @@ impl Starting {
         {
             return Ok(Err(e.to_string()));
         }
-        Ok(node.ready.map_err(|why| format!("node {} is not Ready: {why}", self.node)))
+        Ok(node.ready.map_err(|why| tr!("node {node} is not Ready: {why}", node = self.node, why = why)))
     }
 
     /// What of the control plane does not listen yet.
@@ -205,7 +205,7 @@ impl Starting {
             .map_err(|e| ActError::NotProven(format!("{}: {e}", self.host)))?;
         let silent = self.listeners.iter().filter(|(port, _)| !facts.listeners.iter().any(|(p, _)| p == port));
         let words: Vec<_> = silent.map(|(port, program)| format!("{program} ({port})")).collect();
-        Ok((!words.is_empty()).then(|| format!("not listening yet: {}", words.join(", "))))
+        Ok((!words.is_empty()).then(|| tr!("not listening yet: {words}", words = words.join(", "))))
     }
 
     async fn kubelet_lives(&self, cx: &ActCx) -> Result<(), ActError> {
@@ -216,9 +216,12 @@ impl Starting {
             return Ok(());
         }
         self.tell_log(cx).await;
-        Err(ActError::NotProven(format!(
-            "{}: {}.service does not stay up ({}, {} restarts); its last lines are above",
-            self.host, self.kubelet, state.active, state.restarts
+        Err(ActError::NotProven(tr!(
+            "{host}: {kubelet}.service does not stay up ({active}, {restarts} restarts); its last lines are above",
+            host = self.host,
+            kubelet = self.kubelet,
+            active = state.active,
+            restarts = state.restarts
         )))
     }
 

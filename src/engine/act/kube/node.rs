@@ -1,12 +1,10 @@
 //! A node made like its peers: labels, taints, cordon.
 
-use std::{
-    collections::BTreeMap,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{kubectl, open};
 use crate::{
@@ -54,7 +52,7 @@ impl Marks {
     pub fn words(&self) -> String {
         let labels = self.labels.iter().map(|(k, v)| format!("label {k}={v}"));
         let taints = self.taints.iter().map(|t| format!("taint {t}"));
-        let cordon = self.unschedulable.map(|u| if u { "cordoned" } else { "not cordoned" }.to_owned());
+        let cordon = self.unschedulable.map(|u| if u { trs!("cordoned") } else { trs!("not cordoned") }.to_owned());
         crate::remote::clean::line(&labels.chain(taints).chain(cordon).collect::<Vec<_>>().join(", "))
     }
 
@@ -108,7 +106,11 @@ impl Act for MarkNode {
         if let Some(cordon) = self.marks.unschedulable {
             lines.push(kubectl(&self.at, &format!("{} {node}", if cordon { "cordon" } else { "uncordon" })));
         }
-        Shown { host: None, title: format!("node {}: {}", self.node, self.marks.words()), commands: lines.join("\n") }
+        Shown {
+            host: None,
+            title: tr!("node {node}: {words}", node = self.node, words = self.marks.words()),
+            commands: lines.join("\n"),
+        }
     }
 
     async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
@@ -118,7 +120,9 @@ impl Act for MarkNode {
             (!missing.is_empty()).then(|| missing.patch(raw))
         })
         .await?
-        .ok_or_else(|| ActError::NotProven(format!("node {} is not registered; start its kubelet first", self.node)))
+        .ok_or_else(|| {
+            ActError::NotProven(tr!("node {node} is not registered; start its kubelet first", node = self.node))
+        })
     }
 }
 

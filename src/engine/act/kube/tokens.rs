@@ -1,12 +1,10 @@
 //! Service-account tokens shown to every apiserver: the one request that fails at once where keys or CAs differ.
 
-use std::{
-    net::IpAddr,
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, time::Duration};
 
 use async_trait::async_trait;
 use futures::{StreamExt as _, stream};
+use tokio::time::Instant;
 
 use super::open;
 use crate::{
@@ -60,10 +58,14 @@ impl Tokens {
 
     /// What is wrong, in words; empty when nothing is.
     pub fn why_not(&self) -> String {
-        let refused = self.refusals.iter().map(|r| format!("{} refuses {}: {}", r.by, r.token, r.why));
+        let refused =
+            self.refusals.iter().map(|r| tr!("{by} refuses {token}: {why}", by = r.by, token = r.token, why = r.why));
         let silent = self.silent.iter().map(|(host, why)| format!("{host}: {why}"));
         let none = self.shown.is_empty().then(|| {
-            format!("no service-account token can be had in {NAMESPACE}; look whether the controller-manager runs")
+            tr!(
+                "no service-account token can be had in {namespace}; look whether the controller-manager runs",
+                namespace = NAMESPACE
+            )
         });
         refused.chain(silent).chain(none).collect::<Vec<_>>().join("; ")
     }
@@ -80,7 +82,7 @@ pub async fn ask_tokens(
     let doors: Vec<_> = masters.iter().map(|(name, address)| Door::master(name, *address, at.port)).collect();
     let mut tokens: Vec<(String, SecretBytes)> = Vec::new();
     for (name, token) in api.stored_tokens(NAMESPACE, 2).await? {
-        tokens.push((format!("the token in Secret {name}"), token));
+        tokens.push((tr!("the token in Secret {name}", name = name), token));
     }
     let mut result = Tokens::default();
     let fresh = futures::future::join_all(doors.iter().map(|door| {
@@ -89,7 +91,7 @@ pub async fn ask_tokens(
     }));
     for (door, fresh) in fresh.await {
         match fresh {
-            Ok(Some(token)) => tokens.push((format!("a token signed by {}", door.via), token)),
+            Ok(Some(token)) => tokens.push((tr!("a token signed by {via}", via = door.via), token)),
             Ok(None) => {}
             Err(e) => result.silent.push((door.via.clone(), e.to_string())),
         }
@@ -139,7 +141,7 @@ impl Act for AskTokens {
         let config = crate::remote::shell::qp(&self.at.kubeconfig);
         Shown {
             host: None,
-            title: format!("show service-account tokens to {} apiservers", self.masters.len()),
+            title: tr!("show service-account tokens to {masters} apiservers", masters = self.masters.len()),
             commands: format!(
                 "TOKEN=$(kubectl --kubeconfig={config} -n {NAMESPACE} get secrets --field-selector type=kubernetes.io/service-account-token -o jsonpath='{{.items[0].data.token}}' | base64 -d)   # on {}\ncurl --cacert CA-OF-THE-CLUSTER -H @- https://{at}/api/v1/ <<< \"Authorization: Bearer $TOKEN\"   # {name}, and so on for each; through the API",
                 self.at.host
@@ -152,7 +154,11 @@ impl Act for AskTokens {
         loop {
             let seen = ask_tokens(&cx.remote, &self.at, &self.masters).await?;
             if seen.all_taken() {
-                cx.say(format!("{} tokens, each taken by all {} apiservers", seen.shown.len(), seen.content.len()));
+                cx.say(tr!(
+                    "{shown} tokens, each taken by all {masters} apiservers",
+                    shown = seen.shown.len(),
+                    masters = seen.content.len()
+                ));
                 return Ok(());
             }
             waiting(cx, &seen.why_not(), started, self.deadline)?;

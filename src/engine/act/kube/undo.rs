@@ -93,7 +93,7 @@ impl KubeUndo {
             }
             Self::DeleteNode { at, node } => super::shown(
                 at,
-                format!("remove node {node} from the cluster, if it is there"),
+                tr!("remove node {node} from the cluster, if it is there", node = node),
                 &format!("delete node {} --ignore-not-found", q(node)),
             ),
             Self::Unmark { at, node, labels, taints, cordon } => {
@@ -102,16 +102,28 @@ impl KubeUndo {
                 let taints = taints.iter().map(|t| format!("taint node {name} {}-", q(&t.to_string())));
                 let cordon = cordon.map(|c| format!("{} {name}", if c { "cordon" } else { "uncordon" }));
                 let lines: Vec<_> = labels.chain(taints).chain(cordon).map(|a| kubectl(at, &a)).collect();
-                Shown { host: None, title: format!("node {node}: marks off again"), commands: lines.join("\n") }
+                Shown {
+                    host: None,
+                    title: tr!("node {node}: marks off again", node = node),
+                    commands: lines.join("\n"),
+                }
             }
             Self::RestoreObject { at, what, backup, .. } => super::shown(
                 at,
-                format!("put {what} back as it was, from {} on {}", backup.display(), at.host),
+                tr!(
+                    "put {what} back as it was, from {backup} on {host}",
+                    what = what,
+                    backup = backup.display(),
+                    host = at.host
+                ),
                 &format!("replace -f {}", qp(backup)),
             ),
             Self::RollPods { at, calico, .. } => super::shown(
                 at,
-                format!("roll the pods of {} that run with other endpoints, one at a time", calico.daemonset),
+                tr!(
+                    "roll the pods of {daemonset} that run with other endpoints, one at a time",
+                    daemonset = calico.daemonset
+                ),
                 &format!("-n {} delete pod NAME", calico.namespace),
             ),
         }
@@ -127,13 +139,13 @@ impl KubeUndo {
                 let unmarked =
                     node::change(cx, &api, node, |now, raw| unmark(now, raw, labels, taints, *cordon)).await?;
                 if unmarked.is_none() {
-                    cx.say(format!("node {node} is not registered"));
+                    cx.say(tr!("node {node} is not registered", node = node));
                 }
                 Ok(())
             }
             Self::RestoreObject { at, object, what, backup } => {
                 if super::calico::restore(&cx.remote, at, object, backup).await?.is_none() {
-                    cx.say(format!("{what} was never changed"));
+                    cx.say(tr!("{what} was never changed", what = what));
                 }
                 Ok(())
             }

@@ -7,7 +7,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+mod kube;
+
 use super::{
+    clock::epoch_ms,
+    etcd::model::{Member, member_id},
     files::Entry,
     host::{Line, Power},
     pki::Authority,
@@ -109,6 +113,51 @@ pub enum Fault {
     },
     /// etcd's space is used up, and the alarm is on.
     NoSpace,
+    /// Somebody has added it as a voter and never started it.
+    MemberAdded {
+        /// Whom.
+        host: String,
+    },
+    /// A CA of its own lies where the cluster's belongs: the "two clusters on one database" of the runbook's FAQ.
+    FreshCa {
+        /// Where.
+        host: String,
+    },
+    /// The keys that sign service accounts' tokens are others.
+    ServiceAccountKeys {
+        /// Where.
+        host: String,
+    },
+    /// A drop-in of another life gives the kubelet the name that the host had before.
+    KubeletName {
+        /// Where.
+        host: String,
+    },
+    /// A backup copy of the apiserver's manifest lies beside it, where the kubelet reads it, too.
+    StrayManifest {
+        /// Where.
+        host: String,
+    },
+    /// The apiserver knows one of etcd's members only.
+    StaleEtcdServers {
+        /// Where.
+        host: String,
+    },
+    /// An editor has left a line end behind the node's name.
+    NodenameNewline {
+        /// Where.
+        host: String,
+    },
+    /// The worker's proxy takes its configuration no more: its image lacks the stream module.
+    NginxRefused {
+        /// Which worker.
+        host: String,
+    },
+    /// The worker's nginx.conf names all masters, and its proxy was never restarted.
+    ProxyNotRestarted {
+        /// Which worker.
+        host: String,
+    },
 }
 
 impl Fault {
@@ -129,7 +178,16 @@ impl Fault {
             | Self::ExpiredCertificate { host }
             | Self::OldData { host }
             | Self::UnitFails { host }
-            | Self::MemberDown { host } => Some(HostName::new(host)),
+            | Self::MemberDown { host }
+            | Self::MemberAdded { host }
+            | Self::FreshCa { host }
+            | Self::ServiceAccountKeys { host }
+            | Self::KubeletName { host }
+            | Self::StrayManifest { host }
+            | Self::StaleEtcdServers { host }
+            | Self::NodenameNewline { host }
+            | Self::NginxRefused { host }
+            | Self::ProxyNotRestarted { host } => Some(HostName::new(host)),
             Self::LearnerStuck | Self::NoSpace => None,
         }
     }
@@ -159,6 +217,8 @@ impl Fault {
                 units::systemctl(world, name, UnitVerb::Stop, &cluster.etcd.unit);
                 return;
             }
+            Self::MemberAdded { .. } => return added(world, cluster, name),
+            Self::NginxRefused { .. } => return self.refuse(world, cluster, name, true),
             _ => {}
         }
         let Some(host) = world.hosts.get_mut(name) else { return };
@@ -183,17 +243,27 @@ impl Fault {
                 host.broken = Some((unit.clone(), Exit::new(226, lines)));
             }
             _ => {
-                for (path, entry) in self.files(world, cluster, name) {
+                let etcd = self.files(world, cluster, name);
+                for (path, entry) in etcd.into_iter().chain(self.kube_files(world, cluster, name)) {
                     let Some(host) = world.hosts.get_mut(name) else { return };
                     let before = host.files.entry(&path).cloned();
                     host.before.entry(path.clone()).or_insert(before);
                     host.files.lay(&path, entry);
                 }
+                self.restart(world, name);
             }
         }
     }
 
-    /// The files it changes, as they are afterwards.
+    /// Starts the unit that it is about again, where it runs.
+    fn restart(&self, world: &mut World, name: &HostName) {
+        let Some(unit) = self.unit() else { return };
+        if world.hosts.get(name).and_then(|h| h.units.get(unit)).is_some_and(units::Unit::is_active) {
+            units::systemctl(world, name, UnitVerb::Restart, unit);
+        }
+    }
+
+    /// The files of etcd that it changes, as they are afterwards.
     fn files(&self, world: &World, cluster: &Cluster, name: &HostName) -> Vec<(PathBuf, Entry)> {
         let Some(host) = world.hosts.get(name) else { return Vec::new() };
         let etcd = &cluster.etcd;
@@ -208,7 +278,7 @@ impl Fault {
             let cert = host.files.read(&path).ok()?;
             let (ca, key) = (host.files.read(&etcd.ca()).ok()?, host.files.read(&etcd.ca_key()).ok()?);
             let info = CertInfo::from_pem(&cert).ok()?;
-            let now = super::clock::epoch_ms() / 1000 - days_ago * 86_400;
+            let now = epoch_ms() / 1000 - days_ago * 86_400;
             let ca_key = PrivateKey::from_pem(&key).ok()?;
             let request = Reissue {
                 cert: &cert,
@@ -264,6 +334,8 @@ impl Fault {
                 units::systemctl(world, &name, UnitVerb::Start, &cluster.etcd.unit);
                 return;
             }
+            Self::MemberAdded { .. } => return removed(world, cluster, &name),
+            Self::NginxRefused { .. } => return self.refuse(world, cluster, &name, false),
             _ => {}
         }
         let Some(host) = world.hosts.get_mut(&name) else { return };
@@ -283,10 +355,40 @@ impl Fault {
                         Some(entry) => host.files.lay(&path, entry),
                         None => {
                             let _ = host.files.remove(&path);
+                            // Its directory came with it.
+                            if let Some(dir) = path.parent().filter(|d| host.files.children(d).is_empty()) {
+                                let _ = host.files.remove(dir);
+                            }
                         }
                     }
                 }
+                self.restart(world, &name);
             }
+        }
+    }
+}
+
+/// A member that was added and has never run.
+fn added(world: &mut World, cluster: &Cluster, name: &HostName) {
+    let Some(node) = cluster.node(name) else { return };
+    let peer_urls = vec![cluster.peer_url(node)];
+    for etcd in world.etcd.clusters.values_mut() {
+        let id = member_id(&peer_urls, &etcd.token, Some(epoch_ms()));
+        let (name, client_urls, peer_urls) = (String::new(), Vec::new(), peer_urls.clone());
+        etcd.members.insert(id, Member { id, name, peer_urls, client_urls, learner: false });
+        etcd.index += 1;
+    }
+}
+
+/// Its removal, as long as it has not run.
+fn removed(world: &mut World, cluster: &Cluster, name: &HostName) {
+    let Some(url) = cluster.node(name).map(|n| cluster.peer_url(n)) else { return };
+    for etcd in world.etcd.clusters.values_mut() {
+        let never_ran = etcd.members.values().filter(|m| m.name.is_empty() && m.peer_urls.contains(&url)).map(|m| m.id);
+        for id in never_ran.collect::<Vec<_>>() {
+            etcd.members.remove(&id);
+            etcd.removed.insert(id);
+            etcd.index += 1;
         }
     }
 }

@@ -1,0 +1,268 @@
+//! The fault matrix on real hosts: one growth that is interrupted again and again, each interruption followed by the next run,
+//! and in the end everything is as after a growth that nothing happened to.
+//!
+//! [`FIXED`] is what CI runs. `tests/lab/run --all-faults` strikes at every action of the growth with every fault, a growth a
+//! fault.
+
+use std::{collections::BTreeMap, thread, time::Duration};
+
+use super::{
+    banister::{Desk, GROW, Ran},
+    hosts::{Lab, say, wait_for},
+    proofs::{assert_grown, assert_nothing_left, differences},
+    writer::Writer,
+};
+
+/// What happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// SIGKILL of the wizard.
+    Killed,
+    /// The host's network is unplugged until the run has ended.
+    Cut(&'static str),
+    /// Every process of the host stands still for so many seconds.
+    Frozen(&'static str, u64),
+    /// The host reboots.
+    Rebooted(&'static str),
+    /// That member is stopped until the run has ended.
+    Stopped(&'static str),
+    /// There is no room below that directory of the host.
+    Full(&'static str, &'static str),
+    /// Files of the operator's end after a few kilobytes: the journal has no room.
+    NoRoomForJournal,
+}
+
+/// When.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    /// The step is about to act.
+    Running,
+    /// Its action of that number runs.
+    Act(usize),
+    /// Its action of that number is done.
+    Done(usize),
+    /// The action with these words in its title runs.
+    Titled(&'static str),
+}
+
+use At::{Act, Done, Running, Titled};
+use Fault::{Cut, Frozen, Full, Killed, NoRoomForJournal, Rebooted, Stopped};
+
+/// The fixed set: every fault at every kind of step that it can hurt, in the order of the walk.
+const FIXED: &[(&str, At, Fault)] = &[
+    ("backup.files", Running, NoRoomForJournal),
+    ("backup.files", Running, Killed),
+    ("backup.files", Running, Full("master02", "/root/backup")),
+    ("backup.files", Act(1), Cut("master03")),
+    ("backup.files", Act(1), Killed),
+    ("backup.snapshot", Running, Killed),
+    ("backup.snapshot", Act(1), Frozen("master01", 5)),
+    ("backup.snapshot", Act(1), Killed),
+    ("etcd.host@master04", Running, Killed),
+    ("etcd.host@master04", Act(1), Cut("master04")),
+    ("etcd.host@master05", Running, Rebooted("master05")),
+    ("etcd.install@master04", Running, Killed),
+    ("etcd.install@master04", Act(1), Killed),
+    ("etcd.install@master04", Done(2), Killed),
+    ("etcd.install@master04", Act(2), Cut("master04")),
+    ("etcd.install@master04", Act(2), Frozen("master04", 5)),
+    ("etcd.install@master04", Act(2), Stopped("master02")),
+    ("etcd.install@master05", Running, Full("master05", "/usr/local/bin")),
+    ("etcd.install@master05", Act(2), Rebooted("master05")),
+    ("etcd.certs@master01", Running, Killed),
+    ("etcd.certs@master01", Act(1), Killed),
+    ("etcd.certs@master01", Act(1), Cut("master01")),
+    ("etcd.certs@master01", Running, Stopped("master03")),
+    ("etcd.certs@master02", Act(1), Frozen("master02", 5)),
+    ("etcd.certs@master02", Done(1), Killed),
+    ("etcd.certs@master03", Running, Rebooted("master03")),
+    ("etcd.certs@master03", Act(1), Killed),
+    ("etcd.joiner-certs@master04", Running, Killed),
+    ("etcd.joiner-certs@master04", Act(1), Killed),
+    ("etcd.joiner-certs@master04", Act(1), Cut("master04")),
+    ("etcd.rehearse@master04", Running, Killed),
+    ("etcd.join@master04", Running, Stopped("master02")),
+    ("etcd.join@master04", Running, Killed),
+    ("etcd.join@master04", Act(1), Cut("master04")),
+    ("etcd.join@master04", Titled("add member"), Killed),
+    ("etcd.promote@master04", Running, Frozen("master04", 5)),
+    ("etcd.joiner-certs@master05", Act(1), Killed),
+    ("etcd.rehearse@master05", Running, Cut("master05")),
+    ("etcd.join@master05", Running, NoRoomForJournal),
+    ("etcd.join@master05", Act(1), Killed),
+    ("etcd.join@master05", Titled("add member"), Killed),
+    ("etcd.promote@master05", Running, Killed),
+    ("etcd.conf", Running, Stopped("master03")),
+    ("etcd.conf", Act(1), Killed),
+];
+
+impl At {
+    /// Whether a line of a run's says that this is the moment.
+    fn is(self, step: &str, line: &str) -> bool {
+        let Some((_, said)) = line.split_once(&format!(" {step}: ")) else { return false };
+        let act = |n: usize| said.starts_with(&format!("act {n}/"));
+        match self {
+            Running => said == "running",
+            Act(n) => act(n) && !said.contains(" done in "),
+            Done(n) => act(n) && said.contains(" done in "),
+            Titled(words) => said.starts_with("act ") && said.contains(words) && !said.contains(" done in "),
+        }
+    }
+}
+
+/// A run that is struck there; whether it was.
+fn struck(lab: &Lab, desk: &Desk, step: &str, at: At, fault: Fault) -> (bool, Ran) {
+    let arguments = [&GROW[..], &["all", "--on-failure", "stop"]].concat();
+    let (mut hit, mut thaw) = (false, None);
+    let limit = (fault == NoRoomForJournal).then_some(4);
+    let ran = desk.until_limited(&arguments, &lab.cluster_file(), limit, |line| {
+        if hit {
+            // What it survived is not to hide what comes next: the run ends with this step.
+            return line.ends_with(": running") && !line.contains(&format!(" {step}: "));
+        }
+        hit = fault != NoRoomForJournal && at.is(step, line);
+        if !hit {
+            return false;
+        }
+        match fault {
+            Killed => return true,
+            Cut(host) => drop(lab.lab(["cut", host])),
+            Frozen(host, seconds) => {
+                lab.lab(["freeze", host]);
+                let state = lab.state().to_owned();
+                thaw = Some(thread::spawn(move || {
+                    thread::sleep(Duration::from_secs(seconds));
+                    super::hosts::lab_at(&state, &["thaw", host]);
+                }));
+            }
+            Rebooted(host) => drop(lab.lab(["reboot", host])),
+            Stopped(host) => drop(lab.on(host, "systemctl stop etcd")),
+            Full(host, dir) => {
+                drop(lab.on(host, &format!("mkdir -p {dir} && mount -t tmpfs -o size=16k tmpfs {dir}")));
+            }
+            NoRoomForJournal => {}
+        }
+        false
+    });
+    if let Some(thaw) = thaw {
+        thaw.join().expect("thawed");
+    }
+    (hit || fault == NoRoomForJournal, ran)
+}
+
+/// Repairs it as an engineer would, and waits until the cluster is well.
+fn mend(lab: &Lab, fault: Fault) {
+    match fault {
+        Cut(host) => drop(lab.lab(["heal", host])),
+        Stopped(host) => drop(lab.on(host, "systemctl start etcd")),
+        Full(host, dir) => drop(lab.on(host, &format!("umount {dir}"))),
+        Rebooted(host) => wait_for("the host to be up again", Duration::from_mins(1), || {
+            let out = lab.try_on(host, "systemctl is-active ssh");
+            if out.status.success() { Ok(()) } else { Err(format!("{host} is not up")) }
+        }),
+        Killed | Frozen(..) | NoRoomForJournal => {}
+    }
+    wait_for("healthy members", Duration::from_mins(1), || {
+        let out = lab.try_on(
+            "master01",
+            "ETCDCTL_API=3 etcdctl --endpoints https://127.0.0.1:2379 --cacert /etc/etcd/ssl/ca.crt \
+            --cert /etc/etcd/ssl/client.crt --key /etc/etcd/ssl/client.key endpoint health",
+        );
+        if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
+    });
+    for master in &lab.masters {
+        wait_for("etcd on every original", Duration::from_mins(1), || {
+            let out = lab.try_on(&master.name, "systemctl is-active etcd");
+            if out.status.success() { Ok(()) } else { Err(format!("{}: etcd is not active", master.name)) }
+        });
+    }
+}
+
+/// Strikes, mends and tells.
+fn interrupt(lab: &Lab, desk: &Desk, step: &str, at: At, fault: Fault) -> bool {
+    say(format!("{step} {at:?}: {fault:?}"));
+    let (hit, ran) = struck(lab, desk, step, at, fault);
+    mend(lab, fault);
+    if fault == NoRoomForJournal {
+        assert_eq!(ran.code, Some(1), "without room for its journal it went on:\n{}", ran.last());
+        assert!(ran.said.contains("the journal") && ran.said.contains("cannot be written"), "{}", ran.last());
+    }
+    assert!(!hit || matches!(ran.code, None | Some(1 | 4)), "{step} {at:?} {fault:?}: {:?}\n{}", ran.code, ran.last());
+    hit
+}
+
+/// Every file with its type, mode and owner, on every host; what is chance in a path is left out.
+fn shape(lab: &Lab) -> BTreeMap<String, String> {
+    let all = "find /etc /root /usr/local/bin /var/lib/etcd /run/banister* -path /etc/mtab -prune -o -path '/var/lib/etcd/member/*' -prune \
+               -o -printf '%y %p %m %u:%g\\n' 2>/dev/null | sed -E 's/banister-[0-9]{8}T[0-9]{6}Z/banister-DATE/' | sort; \
+               systemctl is-enabled etcd 2>&1; systemctl is-active etcd 2>&1; hostname; ls -A -I 'systemd-private-*' /tmp /var/tmp";
+    lab.all().iter().map(|h| (h.name.clone(), lab.on(&h.name, &format!("{all}; true")))).collect()
+}
+
+/// What an undisturbed growth leaves, and every action that it takes: step and number.
+fn undisturbed() -> (BTreeMap<String, String>, Vec<(String, usize)>) {
+    let (lab, desk) = (Lab::up("3.4.23"), Desk::new());
+    let ran = desk.grow(&lab.cluster_file(), "all").with_code(0);
+    let act = |line: &str| {
+        let (step, said) = line.split_once("] ")?.1.split_once(": ")?;
+        let number = said.strip_prefix("act ")?.split_once('/')?.0.parse().ok()?;
+        (!said.contains(" done in ")).then(|| (step.to_owned(), number))
+    };
+    (shape(&lab), ran.said.lines().filter_map(act).collect())
+}
+
+/// The growth is finished, and nothing tells it from one that nothing happened to.
+fn finished(lab: &Lab, desk: &Desk, writer: Writer, expected: &BTreeMap<String, String>) {
+    desk.grow(&lab.cluster_file(), "all").with_code(0);
+    let written = writer.end();
+    assert_grown(lab, &written);
+    assert_nothing_left(lab, desk);
+    assert_eq!(differences(expected, &shape(lab)), Vec::<String>::new(), "not as after an undisturbed growth");
+}
+
+#[test]
+fn one_growth_with_every_kind_of_fault_ends_as_an_undisturbed_one() {
+    assert!(FIXED.len() >= 40, "{} combinations", FIXED.len());
+    let (expected, _) = undisturbed();
+    let (lab, desk) = (Lab::up("3.4.23"), Desk::new());
+    let writer = Writer::start(&lab);
+    let missed: Vec<_> = FIXED.iter().filter(|(step, at, fault)| !interrupt(&lab, &desk, step, *at, *fault)).collect();
+    assert!(missed.is_empty(), "never struck: {missed:#?}");
+    finished(&lab, &desk, writer, &expected);
+    say(format!("{} faults in one growth", FIXED.len()));
+}
+
+/// A fault for an action on that host, and whether it strikes once the action is done.
+type Maker = fn(&'static str) -> (bool, Fault);
+
+/// Every action × every fault: hours of it. `tests/lab/run --all-faults`.
+#[test]
+#[ignore = "takes hours; tests/lab/run --all-faults runs it"]
+fn every_action_with_every_fault() {
+    let (expected, acts) = undisturbed();
+    let faults: [Maker; 7] = [
+        |_| (false, Killed),
+        |_| (true, Killed),
+        |h| (false, Cut(h)),
+        |h| (false, Frozen(h, 5)),
+        |h| (false, Rebooted(h)),
+        |h| (false, Stopped(if h == "master03" { "master02" } else { "master03" })),
+        |_| (false, NoRoomForJournal),
+    ];
+    for fault in faults {
+        let (lab, desk) = (Lab::up("3.4.23"), Desk::new());
+        let writer = Writer::start(&lab);
+        let mut hits = 0;
+        for (step, number) in &acts {
+            let host = step.split_once('@').map_or("master01", |(_, h)| h);
+            let host = ["master01", "master02", "master03", "master04", "master05"].into_iter().find(|h| *h == host);
+            let (after, fault) = fault(host.unwrap_or("master01"));
+            let at = if after { Done(*number) } else { Act(*number) };
+            // An action that is done by then is not done again: there is nothing to strike at.
+            hits += usize::from(interrupt(&lab, &desk, step, at, fault));
+        }
+        assert!(hits > 0, "{:?} never struck", fault("master01"));
+        finished(&lab, &desk, writer, &expected);
+        say(format!("{:?}: {hits} of {} actions struck", fault("master01"), acts.len()));
+    }
+}

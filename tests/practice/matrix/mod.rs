@@ -1,0 +1,159 @@
+//! The fault matrix: every operation of a growth × everything that may happen at it. Afterwards the cluster has its data and
+//! its quorum, and the next run ends where an undisturbed one does, file by file and member by member, with nothing left over.
+//!
+//! A growth is walked once; the world is kept right before each step. Each case goes on from there: the step runs, the fault
+//! strikes at one of its operations, what broke is repaired, and a second run (survey, probes of all steps before, and this
+//! step) has to leave exactly what the undisturbed walk left after that step. From there on the two are the same walk.
+//!
+//! Time stands still while anything works and jumps where everything waits, so no case waits and none depends on the machine.
+
+mod cases;
+mod gates;
+mod strike;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use banister::{
+    cluster::Cluster,
+    engine::{confirm::Choice, event::Outcome},
+    practice::{Practice, world::World},
+    survey::Observed,
+};
+
+use super::harness::{Desk, LAST};
+use strike::{Counter, Strike};
+
+/// A step of the undisturbed walk.
+pub struct Stage {
+    index: usize,
+    step: String,
+    cluster: Arc<Cluster>,
+    observed: Arc<Observed>,
+    /// Of one thread at a time: what an apiserver has read is.
+    world: Mutex<World>,
+    now: Duration,
+    before: BTreeMap<String, String>,
+    after: BTreeMap<String, String>,
+    /// How many changes it makes.
+    changes: usize,
+    /// How many lines its journal gets.
+    lines: usize,
+}
+
+impl Stage {
+    /// A desk of its own, at the moment before the step.
+    fn desk(&self) -> Desk {
+        Desk::at(Practice::of(self.cluster.clone(), self.world.lock().unwrap().clone(), self.now))
+    }
+}
+
+/// Runs something while time stands still unless everything waits.
+pub fn in_still_time<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(work)
+}
+
+/// Walks a growth undisturbed and keeps every stage of it.
+async fn walk(scenario: &str) -> Vec<Stage> {
+    let desk = Desk::new(scenario);
+    let looked = desk.look().await;
+    let observed = looked.observed.clone();
+    assert!(observed.blocking().is_empty(), "{:#?}", observed.blocking());
+    let (cx, steps) = desk.steps_for(looked).await;
+    let mut stages = Vec::new();
+    for (index, step) in steps.iter().enumerate().filter(|(_, s)| s.chapter() <= LAST) {
+        let (world, now) = desk.practice.with(World::kept);
+        let before = desk.state();
+        let (counter, lines) = (Arc::new(Counter::default()), desk.journal().len());
+        desk.practice.set_tap(Some(counter.clone()));
+        let ran = desk.run(cx.etcd.clone(), std::slice::from_ref(step), &cx.stamp, Choice::Stop).await;
+        desk.practice.set_tap(None);
+        assert_eq!(ran.outcome, Outcome::Done, "{}: {}", step.id(), ran.why);
+        stages.push(Stage {
+            index,
+            step: step.id().to_string(),
+            cluster: desk.cluster().clone(),
+            observed: observed.clone(),
+            world: Mutex::new(world),
+            now,
+            before,
+            after: desk.state(),
+            changes: counter.changes(),
+            lines: desk.journal().len() - lines,
+        });
+    }
+    stages
+}
+
+/// Every case of a scenario, on all processors; what went wrong, a paragraph a case.
+fn every_case(scenario: &str, strikes: &[Strike]) {
+    let began = Instant::now();
+    let stages = in_still_time(walk(scenario));
+    let walked = began.elapsed();
+    let cases: Vec<(&Stage, Strike, usize)> = stages
+        .iter()
+        .flat_map(|stage| strikes.iter().map(move |s| (stage, *s)))
+        .flat_map(|(stage, strike)| {
+            let times = if strike == Strike::NoRoomForJournal { stage.lines } else { stage.changes };
+            (0..times).map(move |at| (stage, strike, at))
+        })
+        .collect();
+    let only = std::env::var("BANISTER_MATRIX").ok();
+    let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let seen = Mutex::new(BTreeSet::new());
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((stage, strike, at)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let what = format!("{}: {strike:?} at {at}", stage.step);
+                    if only.as_ref().is_some_and(|o| !what.contains(o.as_str())) {
+                        continue;
+                    }
+                    match in_still_time(cases::case(stage, *strike, *at)) {
+                        Ok(how) => {
+                            seen.lock().unwrap().insert((*strike, how));
+                        }
+                        Err(why) => wrong.lock().unwrap().push(format!("{what}: {why}")),
+                    }
+                }
+            });
+        }
+    });
+    let mut wrong = wrong.into_inner().unwrap();
+    wrong.sort();
+    let changes: usize = stages.iter().map(|s| s.changes).sum();
+    println!(
+        "{scenario}: {changes} operations in {} steps, {} cases in {:?} (walked in {walked:?})",
+        stages.len(),
+        cases.len(),
+        began.elapsed()
+    );
+    assert!(wrong.is_empty(), "{} of {} cases went wrong:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    // A fault that never did anything would prove nothing.
+    let seen = seen.into_inner().unwrap();
+    for strike in strikes.iter().filter(|_| only.is_none()) {
+        let ends: Vec<_> = seen.iter().filter(|(s, _)| s == strike).map(|(_, how)| *how).collect();
+        assert!(ends.contains(&strike.expected()), "{strike:?} only ever ended as {ends:?}");
+    }
+    assert!(only.is_some() || changes >= 60, "{changes} operations are fewer than a growth has");
+    // The last stage is the end of the walk: every step was walked.
+    assert_eq!(stages.last().map(|s| s.index + 1), Some(stages.len()));
+}
+
+#[test]
+fn whatever_happens_at_whichever_operation_the_next_run_ends_as_an_undisturbed_one() {
+    every_case("growth", Strike::ALL);
+}
+
+#[test]
+fn without_learners_too() {
+    every_case("growth-3.3", &[Strike::KilledDuring, Strike::Cut, Strike::Rebooted, Strike::OtherMemberStopped]);
+}
