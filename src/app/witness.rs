@@ -10,6 +10,9 @@ use crate::{
     runbook::{kind, texts},
 };
 
+/// Columns of what is said: any terminal has them.
+const COLUMNS: usize = 78;
+
 /// Shows the pairing line, then codes for what is agreed to; the exit code.
 pub(super) fn run(args: &WitnessArgs) -> u8 {
     let name = args.name.clone().unwrap_or_else(operator_name);
@@ -27,8 +30,9 @@ pub(super) fn run(args: &WitnessArgs) -> u8 {
 /// The conversation, until the input ends.
 fn talk(pairing: &Pairing, input: &mut impl BufRead, output: &mut impl Write) {
     let mut say = |text: String| {
+        let lines: Vec<String> = text.lines().map(|line| textwrap::fill(line, COLUMNS)).collect();
         // A reader that is gone has left.
-        let _ = writeln!(output, "{text}").and_then(|()| output.flush());
+        let _ = writeln!(output, "{}", lines.join("\n")).and_then(|()| output.flush());
     };
     say(tr!(
         "You are the second key, as {name}. Type this line at the operator's terminal yourself; it holds until you end this:\n\n    {line}\n",
