@@ -96,7 +96,7 @@ async fn look_again(
     loop {
         nudge.mark_unchanged();
         let seen = timeout(MASTER_PATIENCE, look(&cluster, &remote, &node)).await.unwrap_or_else(|_| {
-            let (host, what) = (node.name.clone(), "a look at the host".to_owned());
+            let (host, what) = (node.name.clone(), trs!("a look at the host").to_owned());
             let late = RemoteError::Timeout { host, what, seconds: MASTER_PATIENCE.as_secs() };
             HostObserved { name: node.name.clone(), role: node.role, seen: Err(late) }
         });

@@ -13,6 +13,9 @@ use serde_json::json;
 
 use super::CastError;
 
+/// Asks the terminal for its size in columns and rows.
+type Look = fn() -> Option<(u16, u16)>;
+
 /// Takes what is drawn. All clones write into one file; a frame is written when it is flushed, so that a crash keeps
 /// everything up to the last one.
 #[derive(Debug, Clone)]
@@ -27,7 +30,7 @@ struct Tape {
     /// Columns and rows as recorded last.
     size: (u16, u16),
     /// Tells the terminal's size.
-    look: Option<fn() -> Option<(u16, u16)>>,
+    look: Option<Look>,
     /// Bytes of the frame that is being drawn.
     frame: Vec<u8>,
     trouble: Option<String>,
@@ -67,7 +70,7 @@ impl Recorder {
 
     /// Asks for the terminal's size before each frame: who draws may have seen a new one before anybody was told of it.
     #[must_use]
-    pub fn following(self, look: fn() -> Option<(u16, u16)>) -> Self {
+    pub fn following(self, look: Look) -> Self {
         self.with(|tape| tape.look = Some(look));
         self
     }

@@ -77,7 +77,7 @@ impl Confirmed {
     /// Everybody who said yes, for the journal.
     pub fn by_all(&self) -> String {
         match &self.second {
-            Some(second) => format!("{} and {second} (two keys)", self.by),
+            Some(second) => tr!("{by} and {second} (two keys)", by = self.by, second = second),
             None => self.by.to_owned(),
         }
     }

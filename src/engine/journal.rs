@@ -257,7 +257,10 @@ impl Journal {
             if let Ok(Version { v }) = serde_json::from_slice::<Version>(&text)
                 && v > VERSION
             {
-                return Err(fail(number + 1, format!("written by a newer banister (format {v}); take that one")));
+                return Err(fail(
+                    number + 1,
+                    tr!("written by a newer banister (format {version}); take that one", version = v),
+                ));
             }
             match serde_json::from_slice::<Line>(&text) {
                 Ok(line) => lines.push(line),

@@ -115,14 +115,19 @@ impl Engine {
     async fn take_lock(&mut self) -> Result<(), (Outcome, String)> {
         let operator = self.operator.clone();
         let had = self.lock.take(|lock| async move { operator.take_over(lock).await }).await;
-        let (lock, how) = match had.map_err(|e| (Outcome::Refused, format!("{e}; nothing was changed")))? {
+        let (lock, how) = match had.map_err(|e| (Outcome::Refused, tr!("{e}; nothing was changed", e = e)))? {
             Had::Free => return Ok(()),
-            Had::Left(lock) => (lock, "left behind by a run on this machine that is dead"),
-            Had::TakenOver(lock) => (lock, "taken over: its lease had run out"),
+            Had::Left(lock) => (lock, trs!("left behind by a run on this machine that is dead")),
+            Had::TakenOver(lock) => (lock, trs!("taken over: its lease had run out")),
         };
         let record = Record::Lock { holder: lock.holder.who.clone(), since: lock.since.clone(), how: how.into() };
         self.journal.write(record).map_err(|e| (Outcome::Failed, e.to_string()))?;
-        self.send(Event::Note(format!("the lock of {} (since {}) was {how}", lock.holder.who, lock.since)));
+        self.send(Event::Note(tr!(
+            "the lock of {who} (since {since}) was {how}",
+            who = lock.holder.who,
+            since = lock.since,
+            how = how
+        )));
         Ok(())
     }
 
@@ -175,8 +180,8 @@ impl Engine {
     /// A step that failed and is left as it is.
     fn left(id: &StepId, begun: bool, error: &ActError) -> (Outcome, String) {
         let outcome = if matches!(error, ActError::Gate(_)) { Outcome::Refused } else { Outcome::Failed };
-        let how = if begun { "was left half done" } else { "changed nothing" };
-        (outcome, format!("{id} {how}: {error}; run again once that is mended"))
+        let how = if begun { trs!("was left half done") } else { trs!("changed nothing") };
+        (outcome, tr!("{id} {how}: {error}; run again once that is mended", id = id, how = how, error = error))
     }
 
     /// Probe to outcome, once. `None` when there was nothing to do.
@@ -244,7 +249,7 @@ impl Engine {
     ) -> Result<(), Trouble> {
         let id = step.id();
         let name = step.journal_name();
-        self.lock.still().await.map_err(|error| before("the lock on the cluster", error))?;
+        self.lock.still().await.map_err(|error| before(trs!("the lock on the cluster"), error))?;
         self.journal.write(Record::Intent {
             step: name.clone(),
             risk: plan.risk,

@@ -167,7 +167,10 @@ pub fn number() -> Result<String, String> {
 fn random<const N: usize>() -> Result<[u8; N], String> {
     let mut bytes = [0; N];
     let provider = rustls::crypto::ring::default_provider();
-    provider.secure_random.fill(&mut bytes).map_err(|_| "the system gives no random bytes; try again".to_owned())?;
+    provider
+        .secure_random
+        .fill(&mut bytes)
+        .map_err(|_| trs!("the system gives no random bytes; try again").to_owned())?;
     Ok(bytes)
 }
 

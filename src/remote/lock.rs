@@ -141,11 +141,11 @@ impl LockOp {
     /// One line for the log.
     pub fn summary(&self) -> String {
         match self {
-            Self::Take { over: None, .. } => "take the lock on the cluster",
-            Self::Take { over: Some(_), .. } => "take the lock on the cluster over",
-            Self::Renew { .. } => "renew the lock on the cluster",
-            Self::Release { .. } => "give the lock on the cluster back",
-            Self::Look => "look at the lock on the cluster",
+            Self::Take { over: None, .. } => trs!("take the lock on the cluster"),
+            Self::Take { over: Some(_), .. } => trs!("take the lock on the cluster over"),
+            Self::Renew { .. } => trs!("renew the lock on the cluster"),
+            Self::Release { .. } => trs!("give the lock on the cluster back"),
+            Self::Look => trs!("look at the lock on the cluster"),
         }
         .into()
     }

@@ -527,7 +527,7 @@ impl Op {
             Self::Container(op) => op.summary(),
             Self::Pods(op) => op.summary(),
             Self::Lock(op) => op.summary(),
-            Self::RehearsalEtcd { peer_url, .. } => format!("lone rehearsal etcd on {peer_url}"),
+            Self::RehearsalEtcd { peer_url, .. } => tr!("lone rehearsal etcd on {peer_url}", peer_url = peer_url),
         }
     }
 }

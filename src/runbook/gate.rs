@@ -93,7 +93,7 @@ fn judge(seen: &Membership, about: About<'_>, joining: &[String], peer_url: impl
         };
         if !spare && !own_work() {
             block(
-                format!("etcd has no voter to spare: {}", voters.sentence()),
+                tr!("etcd has no voter to spare: {now}", now = voters.sentence()),
                 match about {
                     About::Touch(_) => trs!("if the member that is touched now fails, quorum is lost"),
                     _ => trs!("if another voter fails while this is done, quorum is lost"),
@@ -116,7 +116,7 @@ fn judge(seen: &Membership, about: About<'_>, joining: &[String], peer_url: impl
 fn unhealthy(seen: &Membership) -> String {
     let down = seen.members.iter().filter(|m| !m.learner && !m.healthy());
     let names: Vec<_> = down.map(|m| if m.started() { m.name.clone() } else { m.peer_urls.join(", ") }).collect();
-    if names.is_empty() { "the unhealthy member".into() } else { names.join(" and ") }
+    if names.is_empty() { trs!("the unhealthy member").into() } else { names.join(" and ") }
 }
 
 /// Every step that changes something, behind the quorum gate: whatever a step's own gate looks at, nothing is changed while

@@ -147,16 +147,16 @@ async fn serving_pair(look: &Look<'_>, pod: Option<&StaticPod>) -> Result<Option
 async fn fingerprint(look: &Look<'_>, path: &Path, what: Shared) -> Result<Result<String, String>, RemoteError> {
     if what == Shared::Encryption {
         let answer = look.ask(&Op::Stat { paths: vec![path.to_owned()] }).await?;
-        let Answer::There(text) = answer else { return Ok(Err("not looked at".into())) };
+        let Answer::There(text) = answer else { return Ok(Err(trs!("not looked at").into())) };
         let states = parse::file_states(&String::from_utf8_lossy(&text)).unwrap_or_default();
         return Ok(match states.into_iter().next() {
             Some(state) if state.kind == FileKind::File => state.sha256.ok_or_else(|| "unreadable".into()),
-            _ => Err("missing".into()),
+            _ => Err(trs!("missing").into()),
         });
     }
     Ok(match look.ask(&Op::ReadSecret { path: path.to_owned() }).await? {
         Answer::There(bytes) => public_key(secret(bytes).expose()).ok_or_else(|| "unreadable".into()),
-        Answer::Absent => Err("missing".into()),
+        Answer::Absent => Err(trs!("missing").into()),
         Answer::Refused(_) => Err("unreadable".into()),
     })
 }
@@ -174,11 +174,11 @@ fn public_key(pem: &[u8]) -> Option<String> {
 
 /// The first container of a manifest that has flags, else the first.
 fn pod_of(text: &str) -> Result<StaticPod, String> {
-    let manifest: Value = serde_yaml::from_str(text).map_err(|_| "neither JSON nor YAML".to_owned())?;
+    let manifest: Value = serde_yaml::from_str(text).map_err(|_| trs!("neither JSON nor YAML").to_owned())?;
     let containers = list(&manifest["spec"]["containers"]);
     let flagged = |c: &&&Value| words(c).iter().any(|w| w.starts_with("--"));
     let container =
-        containers.iter().find(flagged).or(containers.first()).ok_or_else(|| "no container in it".to_owned())?;
+        containers.iter().find(flagged).or(containers.first()).ok_or_else(|| trs!("no container in it").to_owned())?;
     let words = words(container);
     let image = clean::line(container["image"].as_str().unwrap_or_default());
     // A colon before the last slash is a registry's port.

@@ -403,8 +403,8 @@ fn distinct(all: impl IntoIterator<Item = String>) -> Vec<String> {
 fn risk_words(risk: Risk) -> String {
     let (en, zh) = match risk {
         Risk::ReadOnly => ("read-only: it only looks", "只读：只查看，不改动"),
-        Risk::Reversible => ("reversible: it can be taken back at no cost", "可撤销：可以无代价地撤回"),
-        Risk::Disruptive => ("disruptive: something restarts", "有扰动：有服务会重启"),
+        Risk::Reversible => ("reversible: it can be taken back at no cost", "可撤销：可以无代价地撤销"),
+        Risk::Disruptive => ("disruptive: something restarts", "有中断：有服务会重启"),
         Risk::Irreversible => ("irreversible: a point of no return", "不可逆：没有回头路"),
     };
     (if chinese() { zh } else { en }).to_owned()

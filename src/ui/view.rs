@@ -99,6 +99,13 @@ pub(super) fn extent(model: &Model) -> (usize, usize) {
     }
 }
 
+/// The first of the masters side by side that is shown when they are scrolled to the right end.
+pub(super) fn furthest_master(model: &Model) -> usize {
+    let [_, _, body, _, _] = rows(Rect::new(0, 0, model.size.0, model.size.1));
+    let inner = screens::wizard::panel_area(model, Panel::Masters, body);
+    panels::masters::furthest(model, usize::from(inner.width))
+}
+
 /// What is left to say where nothing fits: why, and that the run goes on regardless.
 fn too_small(model: &Model, area: Rect, buf: &mut Buffer) {
     let width = usize::from(area.width);

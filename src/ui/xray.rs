@@ -150,7 +150,7 @@ fn etcd(seen: &[Option<&HostSeen>]) -> Vec<Row> {
         }),
         row("etcd-restarts", seen, |s| Some(installed(s)?.unit.restarts.to_string())),
         row("ca", seen, |s| Some(fingerprint(installed(s)?.ca.as_ref()?, |c| &c.fingerprint))),
-        row("ca-key", seen, |s| Some(if installed(s)?.ca_key? { "yes" } else { "unusable" }.to_owned())),
+        row("ca-key", seen, |s| Some(if installed(s)?.ca_key? { trs!("yes") } else { trs!("unusable") }.to_owned())),
     ];
     for (key, pair) in [("server", EtcdPair::Server), ("peer", EtcdPair::Peer), ("client", EtcdPair::Client)] {
         rows.push(row(key, seen, |s| Some(fingerprint(installed(s)?.certs.get(&pair)?, |c| &c.key_fingerprint))));
@@ -159,9 +159,9 @@ fn etcd(seen: &[Option<&HostSeen>]) -> Vec<Row> {
     rows.push(row("data", seen, |s| {
         s.etcd.as_ref()?.version.as_ref()?;
         Some(match s.etcd.as_ref()?.data_entries {
-            None => "none".to_owned(),
-            Some(0) => "empty".to_owned(),
-            Some(_) => "in use".to_owned(),
+            None => trs!("none").to_owned(),
+            Some(0) => trs!("empty").to_owned(),
+            Some(_) => trs!("in use").to_owned(),
         })
     }));
     rows
@@ -185,7 +185,7 @@ fn kubernetes(seen: &[Option<&HostSeen>]) -> Vec<Row> {
     rows.extend(shared.map(|(key, what)| {
         row(key, seen, |s| {
             Some(match s.kube.as_ref()?.shared.get(&what) {
-                None => "not set".to_owned(),
+                None => trs!("not set").to_owned(),
                 Some(Ok(print)) => print.chars().take(DIGITS).collect(),
                 Some(Err(why)) => why.clone(),
             })
@@ -204,9 +204,9 @@ fn manifest_files(seen: &[Option<&HostSeen>]) -> Vec<Row> {
     let words = words("manifest-file");
     let row = |name: &String| {
         let there = |k: &KubeOnHost| match k.manifests.get(name) {
-            Some(Ok(_)) => "there".to_owned(),
+            Some(Ok(_)) => trs!("there").to_owned(),
             Some(Err(why)) => why.clone(),
-            None => "none".to_owned(),
+            None => trs!("none").to_owned(),
         };
         let values = kubes.iter().map(|k| k.map(there)).collect();
         compared(name.clone(), values, words.symptom.clone())

@@ -138,7 +138,12 @@ impl Stream {
                 Ok(output) if output.status == 0 => Some(Follow::Lost("journalctl ended".to_owned())),
                 Ok(output) => {
                     let (what, why) = (if pod { "tail" } else { "journalctl" }, clean::tail(&output.stderr, 2));
-                    Some(Follow::Lost(format!("{what} ended with status {}: {why}", output.status)))
+                    Some(Follow::Lost(tr!(
+                        "{what} ended with status {status}: {why}",
+                        what = what,
+                        status = output.status,
+                        why = why
+                    )))
                 }
                 Err(e) => Some(Follow::Lost(e.to_string())),
             };

@@ -144,10 +144,11 @@ async fn ask(
             None => KubeApi::open(remote, &at).await.map_err(|e| e.to_string())?,
         };
         let list = api.get("/api/v1/nodes").await.map_err(|e| e.to_string())?;
-        let items = list["items"].as_array().ok_or("answered with something that is no list of nodes")?;
+        let items = list["items"].as_array().ok_or(trs!("answered with something that is no list of nodes"))?;
         Ok((api, items.iter().filter_map(node).collect()))
     };
-    let silence = || Err(format!("no answer within {} s; look at kube-apiserver's log there", PATIENCE.as_secs()));
+    let silence =
+        || Err(tr!("no answer within {deadline} s; look at kube-apiserver's log there", deadline = PATIENCE.as_secs()));
     (master.name.clone(), timeout(PATIENCE, look).await.unwrap_or_else(|_| silence()))
 }
 
@@ -191,7 +192,7 @@ fn node(value: &Value) -> Option<NodeSeen> {
             ("Ready", _) => seen.ready = Ready::Unknown(why),
             // Everything else is a trouble that a node has or has not.
             (_, "False") => {}
-            _ => seen.troubles.push((if state == "True" { kind } else { format!("{kind} unknown") }, why)),
+            _ => seen.troubles.push((if state == "True" { kind } else { tr!("{kind} unknown", kind = kind) }, why)),
         }
     }
     Some(seen)

@@ -107,7 +107,7 @@ impl Looking {
         let number = self.port.number(&self.cluster);
         loop {
             nudge.mark_unchanged();
-            let silence = || Err(format!("nothing was seen within {} s", PATIENCE.as_secs()));
+            let silence = || Err(tr!("nothing was seen within {deadline} s", deadline = PATIENCE.as_secs()));
             let served = timeout(PATIENCE, self.handshake(&*clients, number)).await.unwrap_or_else(|_| silence());
             let seen = PortSeen { host: self.node.name.clone(), port: self.port, number, served };
             if out.send(seen).is_err() {

@@ -11,6 +11,7 @@ use banister::engine::{
     report::report,
     witness::{Pairing, number},
 };
+use banister::remote::lock::Lock;
 use tokio::sync::mpsc;
 
 use super::harness::Desk;
@@ -44,6 +45,10 @@ impl Operator for AtScreen {
 
     async fn failed(&self, _: Failure) -> Choice {
         Choice::Stop
+    }
+
+    async fn take_over(&self, _: Lock) -> bool {
+        false
     }
 }
 

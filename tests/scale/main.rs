@@ -37,7 +37,7 @@ fn three_masters_become_five_in_under_five_seconds() {
         let took = began.elapsed();
         assert_eq!(ran.outcome, Outcome::Done, "{}", ran.why);
         assert_eq!((voters.total, voters.healthy), (5, 5));
-        let worked = cpu() - worked;
+        let worked = cpu().saturating_sub(worked);
         println!("{scenario}: {} steps in {took:?}, of that {worked:?} of CPU", ran.done().len());
         // Where others keep the machine busy, only what it needs itself can be judged.
         let judged = if busy() { worked } else { took };

@@ -122,7 +122,10 @@ fn a_flood_of_lines_is_kept_within_bounds_and_a_containers_line_says_whose_it_is
     let size = (120, 40);
     let mut model = scene("live-journal-whole", size, Theme::default());
     feed(&mut model, [Msg::Sources(vec![Source::pod(&host("master01"), "kube-apiserver")])]);
-    let line = |n: i64| LogLine { at: n, text: format!("E1125 12:00:00 line {n}").into() };
+    let line = |n: i64| LogLine {
+        at: (crate::fixtures::START + 60) * 1_000_000 + n,
+        text: format!("E1125 12:00:00 line {n}").into(),
+    };
     for from in 0..120 {
         let batch = (from * 1000..(from + 1) * 1000).map(line).collect();
         feed(&mut model, [Msg::Journal(LogMsg::Lines(0, batch))]);

@@ -80,6 +80,30 @@ impl Fault {
         }
     }
 
+    /// Ends what goes on from what it read at its start, as an engineer does after a change.
+    pub(super) fn ends(&self, world: &mut World, name: &HostName) {
+        let now = world.clock.now();
+        match self {
+            Self::ServiceAccountKeys { .. } => {
+                for process in world.kube.processes.iter_mut().filter(|p| &p.host == name && !p.is_ending()) {
+                    process.end(now);
+                }
+                if let Some(kubelet) = world.kube.kubelets.get_mut(name) {
+                    kubelet.looks_anew();
+                }
+            }
+            Self::NodenameNewline { .. } => {
+                for store in world.kube.stores.values_mut() {
+                    let failing = store.agents.iter().filter(|(_, a)| &a.host == name && a.ready.is_none());
+                    for node in failing.map(|(node, _)| node.clone()).collect::<Vec<_>>() {
+                        store.end_agent(&node, now);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Whether a worker's nginx takes its configuration.
     pub(super) fn refuse(&self, world: &mut World, cluster: &Cluster, name: &HostName, refuse: bool) {
         if matches!(self, Self::NginxRefused { .. })

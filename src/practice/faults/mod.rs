@@ -257,6 +257,7 @@ impl Fault {
 
     /// Starts the unit that it is about again, where it runs.
     fn restart(&self, world: &mut World, name: &HostName) {
+        self.ends(world, name);
         let Some(unit) = self.unit() else { return };
         if world.hosts.get(name).and_then(|h| h.units.get(unit)).is_some_and(units::Unit::is_active) {
             units::systemctl(world, name, UnitVerb::Restart, unit);

@@ -31,11 +31,11 @@ pub(super) async fn quiet(cx: &Ctx, node: &Node) -> Result<Vec<Finding>, ActErro
     }
     Ok(vec![block(
         node,
-        format!("kubelet runs on {}", node.name),
-        "it would start whatever lies in the manifests directory while files are being replaced",
-        format!(
-            "if {0} is a master already, list it under `masters` in the cluster file; else `systemctl stop kubelet` on {0}; then run again",
-            node.name
+        tr!("kubelet runs on {name}", name = node.name),
+        trs!("it would start whatever lies in the manifests directory while files are being replaced"),
+        tr!(
+            "if {name} is a master already, list it under `masters` in the cluster file; else `systemctl stop kubelet` on {name}; then run again",
+            name = node.name
         ),
     )])
 }

@@ -446,9 +446,10 @@ impl Step for EndpointsStep {
             Probe::Blocked(findings) => return Err(ActError::Gate(findings)),
         }
         let members = self.cx.cluster.all_masters().count();
-        Ok(vec![format!(
-            "ConfigMap {} and calico's files on the masters list all {members} members",
-            names(&self.cx).configmap
+        Ok(vec![tr!(
+            "ConfigMap {configmap} and calico's files on the masters list all {members} members",
+            configmap = names(&self.cx).configmap,
+            members = members
         )])
     }
 }

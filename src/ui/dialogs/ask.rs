@@ -31,7 +31,7 @@ pub fn host_key(
         Tone::Plain,
     );
     body.push(Line::default());
-    body.extend(labelled("host", 13, &step::host_words(model, host), width, Tone::Plain));
+    body.extend(labelled(trs!("host"), 13, &step::host_words(model, host), width, Tone::Plain));
     body.extend(labelled(trs!("dialled"), 13, address, width, Tone::Plain));
     body.extend(labelled(trs!("key type"), 13, key_type, width, Tone::Plain));
     body.extend(labelled(trs!("fingerprint"), 13, fingerprint, width, Tone::Strong));
@@ -70,10 +70,10 @@ pub fn take_over(model: &Model, lock: &Lock, width: usize) -> Dialog {
     );
     let mut body = prose(&what, 0, width, Tone::Plain);
     body.push(Line::default());
-    body.extend(labelled("who", 13, &lock.holder.who, width, Tone::Strong));
-    body.extend(labelled("process", 13, &lock.holder.pid.to_string(), width, Tone::Plain));
-    body.extend(labelled("since", 13, &lock.since, width, Tone::Plain));
-    body.extend(labelled("lease", 13, &tr!("ran out {seconds} s ago", seconds = -lock.left), width, Tone::Plain));
+    body.extend(labelled(trs!("who"), 13, &lock.holder.who, width, Tone::Strong));
+    body.extend(labelled(trs!("process"), 13, &lock.holder.pid.to_string(), width, Tone::Plain));
+    body.extend(labelled(trs!("since"), 13, &lock.since, width, Tone::Plain));
+    body.extend(labelled(trs!("lease"), 13, &tr!("ran out {seconds} s ago", seconds = -lock.left), width, Tone::Plain));
     body.push(Line::default());
     let ask = tr!(
         "Ask whoever it is before you say yes. A run that wakes up again finds its lock gone and stops before its next action."
@@ -85,12 +85,12 @@ pub fn take_over(model: &Model, lock: &Lock, width: usize) -> Dialog {
     }
     foot.push(Line::from(vec![
         span("y", if model.settled() { Tone::Key } else { Tone::Dim }),
-        span(" yes, take it over   ", Tone::Plain),
+        span(trs!(" yes, take it over   "), Tone::Plain),
         span("n", Tone::Key),
-        span(" no, stop here", Tone::Plain),
+        span(trs!(" no, stop here"), Tone::Plain),
     ]));
     Dialog {
-        title: line(" Take the lock over? ", Tone::Strong),
+        title: line(trs!(" Take the lock over? "), Tone::Strong),
         tone: Some(Tone::Warn),
         body,
         foot,
@@ -113,6 +113,6 @@ pub fn secret(prompt: &str, second: bool, typed: &Secret, width: usize) -> Dialo
         span("Esc", Tone::Key),
         span(trs!(" give none   kept in memory only, never written down"), Tone::Dim),
     ]);
-    let title = if second { tr!(" Two keys ") } else { " Asked while logging in ".to_owned() };
+    let title = if second { tr!(" Two keys ") } else { trs!(" Asked while logging in ").to_owned() };
     Dialog { title: line(title, Tone::Strong), body, foot: vec![foot], width, ..Dialog::default() }
 }

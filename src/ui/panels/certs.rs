@@ -44,7 +44,7 @@ const SOON: i64 = 30;
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Certs;
     let right = aged(model, model.masters_shown().oldest(), SLOW_STALE);
-    let inner = titled(vec![title("Certificates", focused)], right, focused, area, buf);
+    let inner = titled(vec![title(trs!("Certificates"), focused)], right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.certs, inner, buf);
 }
 
@@ -67,7 +67,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
                 let apiserver = seen.kube.as_ref().and_then(|k| k.apiserver.as_ref());
                 let mut all = etcd.chain(apiserver.map(|disk| (CertKind::Apiserver, disk))).peekable();
                 if all.peek().is_none() {
-                    lines.push(line(" · none yet", Tone::Dim));
+                    lines.push(line(trs!(" · none yet"), Tone::Dim));
                 }
                 all.for_each(|(kind, disk)| lines.extend(one(model, node, kind, disk, width)));
             }
@@ -103,7 +103,7 @@ fn one(model: &Model, node: &Node, kind: CertKind, disk: &CertOnDisk, width: usi
     let info = match &disk.cert {
         Ok(info) => info,
         Err(why) => {
-            let words = format!("cannot be read: {}", clean::line(why));
+            let words = tr!("cannot be read: {why}", why = clean::line(why));
             return labelled(&format!(" ✗ {name}"), NAME, &words, width, Tone::Bad);
         }
     };
@@ -125,10 +125,10 @@ fn one(model: &Model, node: &Node, kind: CertKind, disk: &CertOnDisk, width: usi
     lines.extend(names.lines(width));
     if model.unfolded {
         let details = [
-            ("     subject", clean::line(&info.subject)),
-            ("     issuer", clean::line(&info.issuer)),
-            ("     key", format!("{} {}", info.key_type, info.usages.join(" "))),
-            ("     file", clean::line(&disk.path.to_string_lossy())),
+            (trs!("     subject"), clean::line(&info.subject)),
+            (trs!("     issuer"), clean::line(&info.issuer)),
+            (trs!("     key"), format!("{} {}", info.key_type, info.usages.join(" "))),
+            (trs!("     file"), clean::line(&disk.path.to_string_lossy())),
             ("     sha256", info.fingerprint.clone()),
         ];
         lines.extend(details.into_iter().flat_map(|(l, words)| labelled(l, LABEL, &words, width, Tone::Plain)));
@@ -137,7 +137,7 @@ fn one(model: &Model, node: &Node, kind: CertKind, disk: &CertOnDisk, width: usi
         Ok(served) => Some(served.trouble.as_str()).filter(|t| !t.is_empty()),
         Err(why) => Some(why.as_str()),
     });
-    lines.extend(why.into_iter().flat_map(|w| labelled("     port", LABEL, &clean::line(w), width, Tone::Warn)));
+    lines.extend(why.into_iter().flat_map(|w| labelled(trs!("     port"), LABEL, &clean::line(w), width, Tone::Warn)));
     lines
 }
 
@@ -178,9 +178,9 @@ fn key(disk: &CertOnDisk) -> Fact {
 fn signed(disk: &CertOnDisk, info: &CertInfo) -> Fact {
     let issuer = common_name(&info.issuer);
     match disk.issued_by_ca {
-        Some(true) => fact(format!("by {issuer}"), Bad::No),
-        Some(false) => fact(format!("NOT BY THIS HOST'S CA but by a {issuer}"), Bad::Yes),
-        None => fact(format!("by {issuer}, whose CA was not seen"), Bad::Look),
+        Some(true) => fact(tr!("by {issuer}", issuer = issuer), Bad::No),
+        Some(false) => fact(tr!("NOT BY THIS HOST'S CA but by a {issuer}", issuer = issuer), Bad::Yes),
+        None => fact(tr!("by {issuer}, whose CA was not seen", issuer = issuer), Bad::Look),
     }
 }
 

@@ -289,12 +289,12 @@ fn cell(membership: &Membership, member: &Member, what: What, health: (&str, Ton
 /// Sign, word and tone of a member's health.
 fn health(member: &Member) -> (char, &'static str, Tone) {
     match &member.status {
-        _ if !member.started() => ('!', "not started", Tone::Warn),
-        Err(_) => ('✗', "no answer", Tone::Bad),
-        Ok(status) if status.leader == 0 => ('!', "no leader", Tone::Bad),
+        _ if !member.started() => ('!', trs!("not started"), Tone::Warn),
+        Err(_) => ('✗', trs!("no answer"), Tone::Bad),
+        Ok(status) if status.leader == 0 => ('!', trs!("no leader"), Tone::Bad),
         // It votes all the same.
-        Ok(status) if !status.errors.is_empty() && member.in_quorum() => ('!', "alarm", Tone::Bad),
-        Ok(status) if !status.errors.is_empty() => ('!', "errors", Tone::Bad),
-        Ok(_) => ('✓', "healthy", Tone::Good),
+        Ok(status) if !status.errors.is_empty() && member.in_quorum() => ('!', trs!("alarm"), Tone::Bad),
+        Ok(status) if !status.errors.is_empty() => ('!', trs!("errors"), Tone::Bad),
+        Ok(_) => ('✓', trs!("healthy"), Tone::Good),
     }
 }

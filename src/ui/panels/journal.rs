@@ -40,7 +40,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     if journal.follows() {
         right.push(span(format!(" {} ", tr!("{n} line" | "{n} lines" % all)), Tone::Dim));
     } else {
-        right.push(span(format!(" {} newer below, f follows ", journal.newer()), Tone::Selected));
+        right.push(span(tr!(" {newer} newer below, f follows ", newer = journal.newer()), Tone::Selected));
     }
     let inner = titled(vec![title(trs!("Journals of the hosts"), focused)], right, focused, area, buf);
     let lines = lines(model, usize::from(inner.width), usize::from(inner.height));

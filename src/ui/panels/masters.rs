@@ -51,6 +51,11 @@ impl Places {
     }
 }
 
+/// The furthest that can be scrolled to the right: the first of the masters shown then.
+pub fn furthest(model: &Model, width: usize) -> usize {
+    model.masters_shown().matrix.hosts.len().saturating_sub(Places::new(model, width).count)
+}
+
 /// The lines of the panel.
 pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let matrix = &model.masters_shown().matrix;

@@ -19,7 +19,7 @@ use super::{draw::span, model::Model, text, theme::Tone};
 /// How old something is, once it is stale; for one host among several.
 fn old(model: &Model, at: Duration, stale: Duration) -> Option<Span<'static>> {
     let age = model.now.at.saturating_sub(at);
-    (age >= stale).then(|| span(format!("  ! STALE: {} old ", text::duration(age)), Tone::Warn))
+    (age >= stale).then(|| span(tr!("  ! STALE: {age} old ", age = text::duration(age)), Tone::Warn))
 }
 
 /// The age of live data for a panel's title: marked in words once it is stale, or held still.

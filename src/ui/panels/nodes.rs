@@ -95,7 +95,7 @@ fn one(model: &Model, node: &NodeSeen, name: usize, width: usize) -> Vec<Line<'s
     let (sign, status, tone) = match &node.ready {
         Ready::Yes if node.troubles.is_empty() && !node.unschedulable => ('✓', "Ready", Tone::Good),
         Ready::Yes => ('!', "Ready", Tone::Warn),
-        Ready::No(_) => ('✗', "NOT READY", Tone::Bad),
+        Ready::No(_) => ('✗', trs!("NOT READY"), Tone::Bad),
         Ready::Unknown(_) => ('✗', "UNKNOWN", Tone::Bad),
     };
     let roles = if node.roles.is_empty() { "-".to_owned() } else { node.roles.join(",") };
@@ -120,7 +120,7 @@ fn one(model: &Model, node: &NodeSeen, name: usize, width: usize) -> Vec<Line<'s
         lines.extend(labelled("", 5, &format!("{kind}: {why}"), width, Tone::Warn));
     }
     if model.unfolded && !node.taints.is_empty() {
-        lines.extend(labelled("     taints", 13, &node.taints.join("  "), width, Tone::Dim));
+        lines.extend(labelled(trs!("     taints"), 13, &node.taints.join("  "), width, Tone::Dim));
     }
     lines
 }

@@ -28,8 +28,8 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     } else {
         lines.extend(findings(&observed.findings, width));
     }
-    heading(&mut lines, "Hosts");
-    lines.push(line(host_row(["", "host", "role", "clock", "etcd", "system"]), Tone::Dim));
+    heading(&mut lines, trs!("Hosts"));
+    lines.push(line(host_row(["", trs!("host"), trs!("role"), trs!("clock"), "etcd", trs!("system")]), Tone::Dim));
     for host in &observed.hosts {
         lines.extend(host_lines(host, width));
     }

@@ -181,11 +181,12 @@ fn panels(model: &mut Model, context: Context, action: Action) {
         Action::Focus(panel) => focus(model, panel),
         // Masters that find no place beside the others.
         Action::NextSection if aside_of(model, context) => {
-            let last = model.masters_shown().matrix.hosts.len().saturating_sub(1);
-            model.scroll.masters_from = (model.scroll.masters_from + 1).min(last);
+            model.scroll.masters_from = (model.scroll.masters_from + 1).min(view::furthest_master(model));
         }
         Action::PreviousSection if aside_of(model, context) => {
-            model.scroll.masters_from = model.scroll.masters_from.saturating_sub(1);
+            // The terminal may have become wider since.
+            let from = model.scroll.masters_from.min(view::furthest_master(model));
+            model.scroll.masters_from = from.saturating_sub(1);
         }
         Action::NextSection => section(model, context, |i| (i + 1) % Section::ALL.len()),
         Action::PreviousSection => section(model, context, |i| (i + Section::ALL.len() - 1) % Section::ALL.len()),

@@ -33,8 +33,8 @@ pub fn rows(
     let (mut rows, mut alike) = (Vec::new(), 0);
     for name in names {
         let value = |flags: &Option<Flags>| {
-            let text = |v: &String| if v.is_empty() { "on".to_owned() } else { v.clone() };
-            flags.as_ref().map(|f| f.get(name).map_or_else(|| "not set".to_owned(), text))
+            let text = |v: &String| if v.is_empty() { trs!("on").to_owned() } else { v.clone() };
+            flags.as_ref().map(|f| f.get(name).map_or_else(|| trs!("not set").to_owned(), text))
         };
         let row = compared(format!("--{}", clean::line(name)), all.iter().map(value).collect(), words("flag").symptom);
         if row.differs() {

@@ -20,6 +20,8 @@ use banister::{
 };
 use tokio::sync::{Notify, watch};
 
+const HALF_A_MINUTE: Duration = Duration::from_secs(30);
+
 /// Everything that may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strike {
@@ -35,8 +37,10 @@ pub enum Strike {
     Cut,
     /// The same, and the operator tries again at once.
     CutAndRetried,
-    /// The target freezes, and thaws half a minute later.
+    /// The target freezes, and thaws half a minute later: slow is not broken.
     Frozen,
+    /// The target freezes for longer than anything may take.
+    FrozenForLong,
     /// The target reboots right after it took effect.
     Rebooted,
     /// Another member is stopped.
@@ -64,6 +68,7 @@ impl Strike {
         Self::Cut,
         Self::CutAndRetried,
         Self::Frozen,
+        Self::FrozenForLong,
         Self::Rebooted,
         Self::OtherMemberStopped,
         Self::DiskFull,
@@ -74,7 +79,7 @@ impl Strike {
     pub fn expected(self) -> Ended {
         match self {
             Self::KilledBefore | Self::KilledDuring | Self::KilledAfter | Self::KilledAndTakenBack => Ended::Killed,
-            Self::CutAndRetried => Ended::Well,
+            Self::CutAndRetried | Self::Frozen => Ended::Well,
             _ => Ended::Failed,
         }
     }
@@ -156,11 +161,11 @@ impl Striker {
         *self.mended.lock().unwrap() = Some(fault);
     }
 
-    /// The power comes back, or the freeze ends, half a minute later.
-    fn back_up(&self, host: &HostName) {
+    /// The power comes back, or the freeze ends, so much later.
+    fn back_up(&self, host: &HostName, later: Duration) {
         let (practice, host) = (self.practice.clone(), host.clone());
         tokio::spawn(async move {
-            practice.with(|w| w.clock).sleep(Duration::from_secs(30)).await;
+            practice.with(|w| w.clock).sleep(later).await;
             practice.with(|w| w.power(&host, Power::Up));
         });
     }
@@ -206,9 +211,10 @@ impl Tap for Striker {
         let host = change.host.to_string();
         match self.strike {
             Strike::KilledBefore => self.kill().await,
-            Strike::Frozen => {
+            Strike::Frozen | Strike::FrozenForLong => {
                 self.fault(Fault::HostHangs { host });
-                self.back_up(&change.host);
+                let long = self.strike == Strike::FrozenForLong;
+                self.back_up(&change.host, if long { Duration::from_mins(20) } else { HALF_A_MINUTE });
             }
             Strike::OtherMemberStopped => {
                 self.fault(Fault::MemberDown { host: another(&self.practice.cluster, &change.host) });
@@ -229,7 +235,7 @@ impl Tap for Striker {
             Strike::Cut | Strike::CutAndRetried => return Reply::Lost,
             Strike::Rebooted => {
                 self.fault(Fault::HostDown { host: change.host.to_string() });
-                self.back_up(&change.host);
+                self.back_up(&change.host, HALF_A_MINUTE);
             }
             _ => {}
         }
