@@ -13,7 +13,7 @@ use std::{
 
 use etcd_client::{Certificate, Client, ConnectOptions, GetOptions, Identity, TlsOptions};
 
-use super::hosts::{Host, Lab, wait_for};
+use super::hosts::{Host, Lab, say, wait_for};
 
 const PREFIX: &str = "/writer/";
 const EVERY: Duration = Duration::from_millis(10);
@@ -32,6 +32,8 @@ pub struct Writer {
 pub struct Written {
     pub acknowledged: BTreeMap<String, String>,
     pub stall: Duration,
+    /// When it was over, since the writer was started.
+    pub stalled: Option<Duration>,
     pub failed: usize,
 }
 
@@ -88,16 +90,25 @@ impl Writer {
     pub fn end(self) -> Written {
         self.goes_on(50);
         self.stop.store(true, Ordering::SeqCst);
-        self.thread.join().expect("the writer")
+        let written = self.thread.join().expect("the writer");
+        say(format!(
+            "{} writes acknowledged, {} tried again, the longest stall {} ms, {:.0} s after the writer began",
+            written.acknowledged.len(),
+            written.failed,
+            written.stall.as_millis(),
+            written.stalled.unwrap_or_default().as_secs_f64()
+        ));
+        written
     }
 }
 
 async fn write(keys: Keys, hosts: Vec<Host>, stop: &AtomicBool, count: &AtomicUsize) -> Written {
-    let mut written = Written { acknowledged: BTreeMap::new(), stall: Duration::ZERO, failed: 0 };
+    let mut written = Written { acknowledged: BTreeMap::new(), stall: Duration::ZERO, stalled: None, failed: 0 };
     let mut clients: Vec<Option<Client>> = hosts.iter().map(|_| None).collect();
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let (mut at, mut last) = (0, Instant::now());
+    let began = Instant::now();
+    let (mut at, mut last) = (0, began);
     for number in 0.. {
         if stop.load(Ordering::SeqCst) {
             break;
@@ -115,8 +126,8 @@ async fn write(keys: Keys, hosts: Vec<Host>, stop: &AtomicBool, count: &AtomicUs
             at = (at + 1) % hosts.len();
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        if number > 0 {
-            written.stall = written.stall.max(last.elapsed());
+        if number > 0 && last.elapsed() > written.stall {
+            (written.stall, written.stalled) = (last.elapsed(), Some(began.elapsed()));
         }
         last = Instant::now();
         written.acknowledged.insert(key, value);

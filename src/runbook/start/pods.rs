@@ -69,13 +69,17 @@ impl Step for PodsStep {
         let Some(pods) = self.pods().await? else {
             return Ok(Probe::Done(crate::lang::words(super::calico::NONE).into()));
         };
+        let all = pods.stale.len() + pods.fresh.len();
         if !pods.stale.is_empty() {
-            let all = pods.stale.len() + pods.fresh.len();
             return Ok(Probe::Todo(tr!(
                 "{stale} of {all} pods run with what was there before",
                 stale = pods.stale.len(),
                 all = all
             )));
+        }
+        let late = pods.fresh.iter().filter(|p| !p.ready).count();
+        if late > 0 {
+            return Ok(Probe::Todo(tr!("{late} of {all} pods are not Ready yet", late = late, all = all)));
         }
         let remark = unseen(&pods).map(|u| format!(" ({u})")).unwrap_or_default();
         Ok(Probe::Done(tr!(
@@ -102,7 +106,9 @@ impl Step for PodsStep {
 
     async fn gate(&self) -> Result<Vec<Finding>, ActError> {
         let Some(pods) = self.pods().await? else { return Ok(Vec::new()) };
-        let broken = pods.stale.iter().chain(&pods.fresh).filter(|p| !p.ready);
+        // On a node that has just joined, its pod is still being made: the step waits for that one.
+        let new: Vec<_> = self.cx.cluster.join.iter().map(|n| self.cx.cluster.node_name(n)).collect();
+        let broken = pods.stale.iter().chain(&pods.fresh).filter(|p| !p.ready && !new.contains(&p.node));
         Ok(broken
             .map(|pod| Finding {
                 severity: Severity::Block,

@@ -394,7 +394,7 @@ impl Act for RollPods {
 
     async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
         let api = open(&cx.remote, &self.at).await?;
-        let Some(pods) = stale_pods(&cx.remote, &api, &self.calico, &self.hosts).await? else { return Ok(()) };
+        let Some(pods) = self.all_ready(cx, &api).await? else { return Ok(()) };
         let set = api.daemon_set(&self.calico.namespace, &self.calico.daemonset).await?;
         let selector = set.ok_or_else(|| gone(&self.calico.daemonset))?.selector;
         for pod in &pods.stale {
@@ -406,6 +406,18 @@ impl Act for RollPods {
 }
 
 impl RollPods {
+    /// Waits until every pod is Ready, since one on a node that has just joined takes its time; the pods.
+    async fn all_ready(&self, cx: &ActCx, api: &KubeApi) -> Result<Option<Pods>, ActError> {
+        let started = Instant::now();
+        loop {
+            let Some(pods) = stale_pods(&cx.remote, api, &self.calico, &self.hosts).await? else { return Ok(None) };
+            let Some(late) = pods.stale.iter().chain(&pods.fresh).find(|p| !p.ready) else { return Ok(Some(pods)) };
+            let now = tr!("{node}: {name} is {state}", node = late.node, name = late.name, state = late.state);
+            waiting(cx, &now, started, self.deadline)?;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
     async fn replaced(&self, cx: &ActCx, api: &KubeApi, selector: &str, old: &Pod) -> Result<(), ActError> {
         let started = Instant::now();
         loop {
