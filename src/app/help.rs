@@ -52,6 +52,8 @@ fn translated(command: Command) -> Command {
         if takes && !defaults.is_empty() {
             help.push_str(&tr!("\n[default: {value}]", value = defaults.join(" ")));
         }
+        // clap's own flag has a long form of its own, which would stay English.
+        let arg = arg.long_help(clap::builder::Resettable::Reset);
         arg.help(help).help_heading(heading).hide_possible_values(true).hide_default_value(true)
     });
     let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
