@@ -106,6 +106,10 @@ impl Step for PodsStep {
 
     async fn gate(&self) -> Result<Vec<Finding>, ActError> {
         let Some(pods) = self.pods().await? else { return Ok(Vec::new()) };
+        // With nothing to roll, the step only waits.
+        if pods.stale.is_empty() {
+            return Ok(Vec::new());
+        }
         // On a node that has just joined, its pod is still being made: the step waits for that one.
         let new: Vec<_> = self.cx.cluster.join.iter().map(|n| self.cx.cluster.node_name(n)).collect();
         let broken = pods.stale.iter().chain(&pods.fresh).filter(|p| !p.ready && !new.contains(&p.node));
