@@ -69,10 +69,14 @@ async fn hidden(drill: &Drill, desk: &Desk) -> Option<String> {
                 }
                 false
             };
-            tokio::select! {
+            let hidden = tokio::select! {
                 (_, why) = engine.run(&steps, Chapter::Workers) => Some(why),
                 seen = seen => (!seen).then(|| "the run ended".to_owned()),
-            }
+            };
+            // The run was cut off: whoever comes next finds a lock whose lease has run out, and takes it over.
+            desk.lapse();
+            *desk.take_over.lock().unwrap() = true;
+            hidden
         }
     }
 }

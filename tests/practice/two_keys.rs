@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use banister::engine::{
-    Approve, Chapter, Confirmed, Journal, Operator, Risk,
+    Approve, Chapter, Confirmed, Operator, Risk,
     confirm::{Choice, ConfirmRequest, Decision, Failure},
     event::Outcome,
     journal::Record,
@@ -67,7 +67,7 @@ async fn nobody_goes_past_a_point_of_no_return_alone_and_both_names_are_on_recor
     engine.operator = Arc::new(AtScreen { second: Some(Pairing::new("wang@laptop").unwrap()) });
     let (outcome, why) = engine.run(&steps, Chapter::Etcd).await;
     assert_eq!(outcome, Outcome::Done, "{why}");
-    let lines = Journal::read(engine.journal.path()).unwrap();
+    let lines = desk.journal();
     let by = |kind: &str| {
         let said = lines.iter().find_map(|l| match &l.record {
             Record::Intent { step, confirmed_by, .. } if step.starts_with(kind) => Some(confirmed_by.clone()),
