@@ -8,7 +8,7 @@ use std::{io, thread, time::Duration};
 
 use crossterm::{event, terminal};
 use rustix::{
-    event::{PollFd, PollFlags},
+    event::{PollFd, PollFlags, Timespec},
     io::Errno,
 };
 use tokio::{
@@ -18,6 +18,9 @@ use tokio::{
 
 /// How long to wait where there is something to read, but no whole key.
 const PART: Duration = Duration::from_millis(10);
+
+/// How long to wait for a key before looking for a change of size.
+const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// What a terminal does.
 #[derive(Debug)]
@@ -89,7 +92,7 @@ impl Inputs {
 
 /// Reads until the terminal is gone or nobody listens.
 fn read(to: &UnboundedSender<event::Event>) {
-    while readable() {
+    while let Some(ready) = readable() {
         let mut any = false;
         // Never waits in there: a terminal that goes away meanwhile would not be noticed.
         while event::poll(Duration::ZERO).unwrap_or(false) {
@@ -99,21 +102,26 @@ fn read(to: &UnboundedSender<event::Event>) {
                 return;
             }
         }
-        if !any {
+        if ready && !any {
             thread::sleep(PART);
         }
     }
 }
 
-/// Waits until there is something to read; `false` when there is no terminal any more.
-fn readable() -> bool {
+/// Waits until there is something to read, for a moment at most: a change of size has to be taken out of crossterm before
+/// the next key comes, since of the two at once it would keep the key until another one. `None` when there is no terminal
+/// any more.
+fn readable() -> Option<bool> {
     let stdin = io::stdin();
     loop {
         let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-        match rustix::event::poll(&mut fds, None) {
-            Ok(_) => return !fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL),
+        match rustix::event::poll(&mut fds, Some(&MOMENT)) {
+            Ok(ready) => {
+                let gone = fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
+                return (!gone).then_some(ready > 0);
+            }
             Err(Errno::INTR) => {}
-            Err(_) => return false,
+            Err(_) => return None,
         }
     }
 }

@@ -111,6 +111,7 @@ async fn service_account_keys_differ() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "waits out the deadline of calico.pods, minutes: by hand, with --ignored"]
 async fn line_end_in_calicos_nodename() {
     let fault = Fault::NodenameNewline { host: "master02".into() };
     fails(fault, "calico.pods", &["master02.example.com: calico-node-", "CrashLoopBackOff"], |_| {}).await;

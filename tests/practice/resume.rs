@@ -173,11 +173,13 @@ async fn every_act(scenario: &'static str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes of CPU, and the fault matrix kills at more places: by hand, with --ignored"]
 async fn killed_at_every_act_a_growth_with_learners_is_finished_by_the_next_run() {
     every_act("growth").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "minutes of CPU, and the fault matrix kills at more places: by hand, with --ignored"]
 async fn killed_at_every_act_a_growth_of_voters_is_finished_by_the_next_run() {
     every_act("growth-3.3").await;
 }
