@@ -20,7 +20,7 @@ use tokio::{
 const PART: Duration = Duration::from_millis(10);
 
 /// How long to wait for a key before looking for a change of size.
-const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
 
 /// What a terminal does.
 #[derive(Debug)]
