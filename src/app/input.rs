@@ -2,13 +2,14 @@
 //!
 //! Reading has a thread of its own. crossterm reads a terminal that has gone away in a loop without end, and a sequence
 //! that is cut off blocks it: neither may happen to the thread that draws. So the thread asks the system first whether
-//! there is something to read, and whether there still is a terminal.
+//! there is something to read, and whether there still is a terminal. Of crossterm's two readers it is the level-triggered
+//! one (`use-dev-tty`): the other keeps a key back until the next one, when a change of size came in the same moment.
 
 use std::{io, thread, time::Duration};
 
 use crossterm::{event, terminal};
 use rustix::{
-    event::{PollFd, PollFlags, Timespec},
+    event::{PollFd, PollFlags},
     io::Errno,
 };
 use tokio::{
@@ -19,8 +20,8 @@ use tokio::{
 /// How long to wait where there is something to read, but no whole key.
 const PART: Duration = Duration::from_millis(10);
 
-/// How long to wait for a key before looking for a change of size.
-const MOMENT: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+/// How long crossterm may look for another event. Not zero: with no time at all it does not even look.
+const LOOK: Duration = Duration::from_millis(1);
 
 /// What a terminal does.
 #[derive(Debug)]
@@ -92,36 +93,31 @@ impl Inputs {
 
 /// Reads until the terminal is gone or nobody listens.
 fn read(to: &UnboundedSender<event::Event>) {
-    while let Some(ready) = readable() {
+    while readable() {
         let mut any = false;
-        // Never waits in there: a terminal that goes away meanwhile would not be noticed.
-        while event::poll(Duration::ZERO).unwrap_or(false) {
+        // Hardly waits in there: a terminal that goes away meanwhile would not be noticed.
+        while event::poll(LOOK).unwrap_or(false) {
             let Ok(event) = event::read() else { break };
             any = true;
             if to.send(event).is_err() {
                 return;
             }
         }
-        if ready && !any {
+        if !any {
             thread::sleep(PART);
         }
     }
 }
 
-/// Waits until there is something to read, for a moment at most: a change of size has to be taken out of crossterm before
-/// the next key comes, since of the two at once it would keep the key until another one. `None` when there is no terminal
-/// any more.
-fn readable() -> Option<bool> {
+/// Waits until there is something to read. No, when there is no terminal any more.
+fn readable() -> bool {
     let stdin = io::stdin();
     loop {
         let mut fds = [PollFd::new(&stdin, PollFlags::IN)];
-        match rustix::event::poll(&mut fds, Some(&MOMENT)) {
-            Ok(ready) => {
-                let gone = fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
-                return (!gone).then_some(ready > 0);
-            }
+        match rustix::event::poll(&mut fds, None) {
+            Ok(_) => return !fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL),
             Err(Errno::INTR) => {}
-            Err(_) => return None,
+            Err(_) => return false,
         }
     }
 }

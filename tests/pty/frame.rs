@@ -17,7 +17,6 @@ fn framed(terminal: &Terminal, text: &str) {
 }
 
 #[test]
-#[ignore = "a key right after a change of size is held back until the next one: to be mended in src/app/input.rs"]
 fn practice_stands_in_the_frame_on_every_screen() {
     for size in [(80, 24), (120, 40)] {
         let mut terminal = at_practice(size);
@@ -30,6 +29,8 @@ fn practice_stands_in_the_frame_on_every_screen() {
         terminal.press("?");
         framed(&terminal, "closes");
         terminal.press("?");
+        // A key that comes with the change of size may find the small screen, where it does nothing.
+        terminal.until("help closed", |screen| !screen.contents().contains("closes"));
         terminal.resize((60, 10));
         framed(&terminal, "too small");
         terminal.resize((30, 1));
