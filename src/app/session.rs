@@ -7,7 +7,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 
 use super::{Task, history, paths};
 use crate::{
-    cluster::{Cluster, EtcdPair, HostName},
+    cluster::{Cluster, EtcdPair, HostName, Node},
     engine::{
         Engine, Event, Journal, Lease, Operator,
         act::handshake,
@@ -211,14 +211,9 @@ impl Session {
             stamp: cx.stamp.clone(),
         })?;
         journal.write(survey_record(&looked.observed))?;
-        // The first of the file: a cluster file has one at least.
-        let lock = match self.cluster.masters.first() {
-            Some(first) => {
-                let run = format!("{} {name}", self.cluster.name);
-                Lease::of(Claim::new(self.remote.clone(), first.name.clone(), &operator_name(), &run))
-            }
-            None => Lease::none(),
-        };
+        let run = format!("{} {name}", self.cluster.name);
+        let claim = |n: &Node| Claim::new(self.remote.clone(), n.name.clone(), &operator_name(), &run);
+        let lock = Lease::of(self.cluster.by_address().map(claim));
         Ok(Engine { remote: self.remote.clone(), etcd: cx.etcd.clone(), operator, events, journal, lock, stop })
     }
 }

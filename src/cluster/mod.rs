@@ -374,6 +374,13 @@ impl Cluster {
         self.masters.iter().chain(&self.join)
     }
 
+    /// Originals, the lowest address first: the same order whatever order the file names them in.
+    pub fn by_address(&self) -> impl Iterator<Item = &Node> {
+        let mut masters: Vec<&Node> = self.masters.iter().collect();
+        masters.sort_by_key(|m| m.address);
+        masters.into_iter()
+    }
+
     /// The host of that name.
     pub fn node(&self, name: &HostName) -> Option<&Node> {
         self.hosts().find(|n| &n.name == name)

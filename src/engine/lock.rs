@@ -4,6 +4,10 @@
 //! act, and given back at the end. A run that cannot be sure of it any more stops before the next act: somebody else may have
 //! taken it over. A run that died leaves it behind for as long as its lease at most; on the machine where it died the next run
 //! sees that the process is gone and takes it at once.
+//!
+//! It lies on every original that answers, and is taken in the order of their addresses: two runs meet at the first one that
+//! both reach, whatever order their cluster files name the masters in and whichever master is down. While a run goes on, one of
+//! them that can be renewed is enough; one that is another's is too many.
 
 use std::{
     path::Path,
@@ -134,17 +138,32 @@ impl Held {
     fn sure(&self) -> Sure {
         self.sure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+
+    /// Renews it now; whose it is where it is not ours any more.
+    async fn renewed(&self) -> Result<Option<Lock>, RemoteError> {
+        let asked = Sure::now();
+        Ok(match self.claim.renew().await? {
+            Asked::Mine => {
+                set(&self.sure, asked);
+                None
+            }
+            Asked::Theirs(lock) => {
+                set(&self.sure, Sure { lost: Some(lock.clone()), ..asked });
+                Some(lock)
+            }
+        })
+    }
 }
 
 fn set(sure: &Mutex<Sure>, to: Sure) {
     *sure.lock().unwrap_or_else(PoisonError::into_inner) = to;
 }
 
-/// The engine's own end of it: a claim, and the lock once it is held.
+/// The engine's own end of it: claims, and the locks that are held.
 #[derive(Default)]
 pub struct Lease {
-    claim: Option<Claim>,
-    held: Option<Held>,
+    claims: Vec<Claim>,
+    held: Vec<Held>,
 }
 
 /// How the lock was had.
@@ -164,73 +183,97 @@ impl Lease {
         Self::default()
     }
 
-    /// The lock of that claim.
-    pub fn of(claim: Claim) -> Self {
-        Self { claim: Some(claim), held: None }
+    /// The lock of those claims, a host each.
+    pub fn of(claims: impl IntoIterator<Item = Claim>) -> Self {
+        Self { claims: claims.into_iter().collect(), held: Vec::new() }
     }
 
-    /// Takes the lock. `may` is asked whether one whose lease has run out is taken over.
-    pub async fn take<F>(&mut self, may: impl FnOnce(Lock) -> F) -> Result<Had, ActError>
+    /// Takes the lock wherever it can be taken. `may` is asked whether one whose lease has run out is taken over, once a holder.
+    pub async fn take<F>(&mut self, may: impl Fn(Lock) -> F) -> Result<Had, ActError>
     where
         F: Future<Output = bool>,
     {
-        let Some(claim) = self.claim.clone() else { return Ok(Had::Free) };
-        let mut had = Had::Free;
-        if let Asked::Theirs(lock) = claim.take(None).await? {
-            let dead = is_dead(&lock.holder);
-            if !dead && !lock.stale() {
-                return Err(refused(&claim.host, &lock));
+        let (mut had, mut granted, mut silent) = (Had::Free, None, None);
+        for claim in self.claims.clone() {
+            match one(&claim, &may, &mut granted).await {
+                Ok(how) => {
+                    self.held.push(Held::new(claim));
+                    had = if had == Had::Free { how } else { had };
+                }
+                Err(e @ ActError::Lock(_)) => {
+                    // What was taken on the way is nobody's business any more; where that fails, its lease ends it.
+                    let _ = self.release().await;
+                    return Err(e);
+                }
+                Err(e) => silent = silent.or(Some(e)),
             }
-            if !dead && !may(lock.clone()).await {
-                return Err(refused(&claim.host, &lock));
-            }
-            let over = Over { run: lock.holder.run.clone(), dead };
-            if let Asked::Theirs(now) = claim.take(Some(over)).await? {
-                return Err(refused(&claim.host, &now));
-            }
-            had = if dead { Had::Left(lock) } else { Had::TakenOver(lock) };
         }
-        self.held = Some(Held::new(claim));
-        Ok(had)
+        match silent {
+            Some(e) if self.held.is_empty() => Err(e),
+            _ => Ok(had),
+        }
     }
 
     /// Makes sure that the lock is still held, or says why not.
     pub async fn still(&self) -> Result<(), ActError> {
-        let Some(held) = &self.held else { return Ok(()) };
-        let sure = held.sure();
-        if let Some(lock) = sure.lost {
-            return Err(lost(&held.claim.host, &lock));
+        let sure: Vec<_> = self.held.iter().map(Held::sure).collect();
+        if let Some((held, lock)) = self.held.iter().zip(&sure).find_map(|(h, s)| Some((h, s.lost.as_ref()?))) {
+            return Err(lost(&held.claim.host, lock));
         }
-        if sure.age() < FRESH {
+        if self.held.is_empty() || sure.iter().any(|s| s.age() < FRESH) {
             return Ok(());
         }
-        let asked = Sure::now();
-        match held.claim.renew().await {
-            Ok(Asked::Mine) => {
-                set(&held.sure, asked);
-                Ok(())
+        let renewals = futures::future::join_all(self.held.iter().map(Held::renewed)).await;
+        let mut silent = None;
+        let mut renewed = false;
+        for (held, result) in self.held.iter().zip(renewals) {
+            match result {
+                Ok(None) => renewed = true,
+                Ok(Some(lock)) => return Err(lost(&held.claim.host, &lock)),
+                Err(e) => silent = silent.or(Some((held, e))),
             }
-            Ok(Asked::Theirs(lock)) => {
-                set(&held.sure, Sure { lost: Some(lock.clone()), ..asked });
-                Err(lost(&held.claim.host, &lock))
-            }
+        }
+        match silent {
             // Nobody can have taken it as long as its lease lasts.
-            Err(_) if sure.age() < DOUBT => Ok(()),
-            Err(e) => Err(ActError::Lock(tr!(
+            Some((held, e)) if !renewed && sure.iter().all(|s| s.age() >= DOUBT) => Err(ActError::Lock(tr!(
                 "the lock on the cluster could not be renewed in time ({e}); nobody knows whether another run began meanwhile: repair the way to {host}, then run again",
                 e = e,
                 host = held.claim.host
             ))),
+            _ => Ok(()),
         }
     }
 
     /// Gives it back. That it could not be is no failure of the run: its lease ends by itself.
     pub async fn release(&mut self) -> Result<(), ActError> {
-        let Some(held) = self.held.take() else { return Ok(()) };
-        held.beat.abort();
-        let op = LockOp::Release { run: held.claim.holder.run.clone() };
-        held.claim.ask(op).await?;
-        Ok(())
+        let released = self.held.drain(..).map(|held| async move {
+            held.beat.abort();
+            let op = LockOp::Release { run: held.claim.holder.run.clone() };
+            held.claim.ask(op).await.map(drop)
+        });
+        let released: Vec<_> = released.collect();
+        let results = futures::future::join_all(released).await;
+        Ok(results.into_iter().collect::<Result<(), _>>()?)
+    }
+}
+
+/// Takes one host's. `granted` is the run that the operator has said may be taken over.
+async fn one<F>(claim: &Claim, may: &impl Fn(Lock) -> F, granted: &mut Option<String>) -> Result<Had, ActError>
+where
+    F: Future<Output = bool>,
+{
+    let Asked::Theirs(lock) = claim.take(None).await? else { return Ok(Had::Free) };
+    let dead = is_dead(&lock.holder);
+    let run = lock.holder.run.clone();
+    let known = granted.as_ref() == Some(&run);
+    if !dead && (!lock.stale() || !(known || may(lock.clone()).await)) {
+        return Err(refused(&claim.host, &lock));
+    }
+    *granted = Some(run.clone());
+    match claim.take(Some(Over { run, dead })).await? {
+        Asked::Theirs(now) => Err(refused(&claim.host, &now)),
+        Asked::Mine if dead => Ok(Had::Left(lock)),
+        Asked::Mine => Ok(Had::TakenOver(lock)),
     }
 }
 

@@ -114,7 +114,11 @@ impl Engine {
     /// The lock on the cluster, or why this run ends before it began.
     async fn take_lock(&mut self) -> Result<(), (Outcome, String)> {
         let operator = self.operator.clone();
-        let had = self.lock.take(|lock| async move { operator.take_over(lock).await }).await;
+        let may = |lock| {
+            let operator = operator.clone();
+            async move { operator.take_over(lock).await }
+        };
+        let had = self.lock.take(may).await;
         let (lock, how) = match had.map_err(|e| (Outcome::Refused, tr!("{e}; nothing was changed", e = e)))? {
             Had::Free => return Ok(()),
             Had::Left(lock) => (lock, trs!("left behind by a run on this machine that is dead")),

@@ -1,4 +1,4 @@
-//! The lock on a cluster: a file on its first master that says who works on it.
+//! The lock on a cluster: a file on its masters that says who works on it.
 //!
 //! It lies below `/run`, which is memory: writing it needs no room on a full disk, and a reboot leaves none behind. Its lease
 //! is counted in the host's time since boot, so no clock that is set forward or back makes it run out or last, and the

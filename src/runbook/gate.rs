@@ -12,7 +12,7 @@ use crate::{
         act::{ActError, etcd::why_unhealthy},
         step::SharedStep,
     },
-    remote::etcd::Membership,
+    remote::etcd::{Member, Membership},
     survey::{Finding, Severity},
 };
 
@@ -65,10 +65,14 @@ fn judge(seen: &Membership, about: About<'_>, joining: &[String], peer_url: impl
             About::Grow(_) if !member.healthy() => block(
                 tr!("member {name} is not healthy: {why}", name = name, why = why_unhealthy(member)),
                 trs!("growing while a member is down leaves etcd one failure from losing quorum"),
-                tr!(
-                    "repair {name} (look at its journal), or remove it if it is gone for good, then run again",
-                    name = name
-                ),
+                if member.started() {
+                    tr!(
+                        "repair {name} (look at its journal), or remove it if it is gone for good, then run again",
+                        name = name
+                    )
+                } else {
+                    tr!("{first}, then run again", first = mend(member))
+                },
             ),
             About::Grow(_) if member.learner => block(
                 tr!("{name} is still a learner", name = name),
@@ -85,7 +89,7 @@ fn judge(seen: &Membership, about: About<'_>, joining: &[String], peer_url: impl
         // nothing but that.
         let own_work = || {
             let down = seen.members.iter().filter(|m| !m.learner && !m.healthy());
-            let own = |m: &&crate::remote::etcd::Member| m.peer_urls.iter().any(|url| joining.contains(url));
+            let own = |m: &&Member| m.peer_urls.iter().any(|url| joining.contains(url));
             matches!(about, About::Change)
                 && voters.margin() >= 0
                 && down.clone().count() > 0
@@ -99,12 +103,10 @@ fn judge(seen: &Membership, about: About<'_>, joining: &[String], peer_url: impl
                     _ => trs!("if another voter fails while this is done, quorum is lost"),
                 },
                 match about {
-                    About::Touch(node) => tr!(
-                        "repair {member} first, then come back to {host}",
-                        member = unhealthy(seen),
-                        host = node.name
-                    ),
-                    _ => tr!("repair {member} first (look at its journal), then run again", member = unhealthy(seen)),
+                    About::Touch(node) => {
+                        tr!("{first}, then come back to {host}", first = mend_all(seen), host = node.name)
+                    }
+                    _ => tr!("{first}, then run again", first = mend_all(seen)),
                 },
             );
         }
@@ -112,11 +114,22 @@ fn judge(seen: &Membership, about: About<'_>, joining: &[String], peer_url: impl
     findings
 }
 
-/// The voters that are not healthy, by name where they have one.
-fn unhealthy(seen: &Membership) -> String {
-    let down = seen.members.iter().filter(|m| !m.learner && !m.healthy());
-    let names: Vec<_> = down.map(|m| if m.started() { m.name.clone() } else { m.peer_urls.join(", ") }).collect();
-    if names.is_empty() { trs!("the unhealthy member").into() } else { names.join(" and ") }
+/// What helps a member that is not healthy.
+fn mend(member: &Member) -> String {
+    if member.started() {
+        return tr!("repair {name} first (look at its journal)", name = member.name);
+    }
+    tr!(
+        "start the member at {urls}, which was added and never started, or remove it (`etcdctl member remove {id}`)",
+        urls = member.peer_urls.join(", "),
+        id = format_args!("{:x}", member.id)
+    )
+}
+
+/// What helps the voters that are not healthy.
+fn mend_all(seen: &Membership) -> String {
+    let down: Vec<_> = seen.members.iter().filter(|m| !m.learner && !m.healthy()).map(mend).collect();
+    if down.is_empty() { trs!("repair the unhealthy member first").into() } else { down.join("; ") }
 }
 
 /// Every step that changes something, behind the quorum gate: whatever a step's own gate looks at, nothing is changed while

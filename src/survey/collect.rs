@@ -11,6 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use super::{
     CertOnDisk, EtcdOnHost, Facts, HostObserved, HostSeen, Observed, facts,
     findings::findings,
+    kubelet::{self, Named},
     parse::{self, ParseError},
 };
 use crate::{
@@ -173,7 +174,23 @@ impl Look<'_> {
             Role::Worker => None,
             Role::Original | Role::Joiner => Some(self.etcd(&facts).await?),
         };
-        Ok(HostSeen { facts, etcd, kube: None })
+        let kubelet = match self.node.role {
+            Role::Original => self.kubelet(&facts).await?,
+            Role::Joiner | Role::Worker => None,
+        };
+        Ok(HostSeen { facts, etcd, kube: None, kubelet })
+    }
+
+    /// The name that kubelet registers under; `None` where there is none, or its files cannot be read.
+    async fn kubelet(&self, facts: &Facts) -> Result<Option<String>, RemoteError> {
+        let unit = &self.cluster.kube.kubelet_unit_file;
+        match kubelet::named(self.remote, &self.node.name, unit).await {
+            Ok(Named::Flag(name)) => Ok(Some(name)),
+            // kubelet takes it in lower case.
+            Ok(Named::Hostname) => Ok(Some(facts.hostname.to_lowercase())),
+            Ok(Named::NoUnit) | Err(RemoteError::Failed { .. }) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     async fn facts(&self) -> Result<Facts, RemoteError> {

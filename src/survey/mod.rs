@@ -15,6 +15,7 @@ pub mod collect;
 pub mod facts;
 pub mod findings;
 pub mod kube;
+pub mod kubelet;
 pub mod parse;
 pub mod show;
 
@@ -191,6 +192,8 @@ pub struct HostSeen {
     pub etcd: Option<EtcdOnHost>,
     /// Kubernetes on it, where that was looked at ([`survey_kube`]) and there is some.
     pub kube: Option<KubeOnHost>,
+    /// The name that its kubelet registers under, on an original that has one.
+    pub kubelet: Option<String>,
 }
 
 /// Everything seen.

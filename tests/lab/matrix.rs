@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, thread, time::Duration};
 use super::{
     banister::{Desk, GROW, Ran},
     hosts::{Lab, say, wait_for},
-    proofs::{assert_grown, assert_nothing_left, differences},
+    proofs::{assert_grown, assert_nothing_left, differences, files_below},
     writer::Writer,
 };
 
@@ -30,6 +30,8 @@ enum Fault {
     Full(&'static str, &'static str),
     /// Files of the operator's end after so many KiB: the journal has no room.
     NoRoomForJournal(u32),
+    /// The same, with room for the journal and not for the snapshot that is fetched.
+    NoRoomForBackup(u32),
 }
 
 /// When.
@@ -46,7 +48,7 @@ enum At {
 }
 
 use At::{Act, Done, Running, Titled};
-use Fault::{Cut, Frozen, Full, Killed, NoRoomForJournal, Rebooted, Stopped};
+use Fault::{Cut, Frozen, Full, Killed, NoRoomForBackup, NoRoomForJournal, Rebooted, Stopped};
 
 /// The fixed set: every fault at every kind of step that it can hurt, in the order of the walk.
 const FIXED: &[(&str, At, Fault)] = &[
@@ -57,6 +59,7 @@ const FIXED: &[(&str, At, Fault)] = &[
     ("backup.files", Act(1), Cut("master03")),
     ("backup.files", Act(1), Killed),
     ("backup.snapshot", Running, Killed),
+    ("backup.snapshot", Running, NoRoomForBackup(64)),
     ("backup.snapshot", Act(1), Frozen("master01", 5)),
     ("backup.snapshot", Act(1), Killed),
     ("etcd.host@master04", Running, Killed),
@@ -115,7 +118,7 @@ impl At {
 fn struck(lab: &Lab, desk: &Desk, step: &str, at: At, fault: Fault) -> (bool, Ran) {
     let arguments = [&GROW[..], &["all", "--on-failure", "stop"]].concat();
     let (mut hit, mut thaw) = (false, None);
-    let limit = if let NoRoomForJournal(kib) = fault { Some(kib) } else { None };
+    let limit = if let NoRoomForJournal(kib) | NoRoomForBackup(kib) = fault { Some(kib) } else { None };
     let ran = desk.until_limited(&arguments, &lab.cluster_file(), limit, |line| {
         if hit {
             // What it survived is not to hide what comes next: the run ends with this step.
@@ -141,7 +144,7 @@ fn struck(lab: &Lab, desk: &Desk, step: &str, at: At, fault: Fault) -> (bool, Ra
             Full(host, dir) => {
                 drop(lab.on(host, &format!("mkdir -p {dir} && mount -t tmpfs -o size=16k tmpfs {dir}")));
             }
-            NoRoomForJournal(_) => {}
+            NoRoomForJournal(_) | NoRoomForBackup(_) => {}
         }
         false
     });
@@ -161,7 +164,7 @@ fn mend(lab: &Lab, fault: Fault) {
             let out = lab.try_on(host, "systemctl is-active ssh");
             if out.status.success() { Ok(()) } else { Err(format!("{host} is not up")) }
         }),
-        Killed | Frozen(..) | NoRoomForJournal(_) => {}
+        Killed | Frozen(..) | NoRoomForJournal(_) | NoRoomForBackup(_) => {}
     }
     wait_for("healthy members", Duration::from_mins(1), || {
         let out = lab.try_on(
@@ -189,6 +192,12 @@ fn interrupt(lab: &Lab, desk: &Desk, step: &str, at: At, fault: Fault) -> bool {
     if matches!(fault, NoRoomForJournal(_)) {
         assert_eq!(ran.code, Some(1), "without room for its journal it went on:\n{}", ran.last());
         assert!(ran.said.contains("the journal") && ran.said.contains("cannot be written"), "{}", ran.last());
+    }
+    if matches!(fault, NoRoomForBackup(_)) {
+        assert_eq!(ran.code, Some(1), "without room for the snapshot it went on:\n{}", ran.last());
+        assert!(ran.said.contains("make room"), "{}", ran.last());
+        let fetched = files_below(&desk.path().join("data"));
+        assert!(fetched.is_empty(), "half a snapshot is left: {fetched:?}");
     }
     assert!(!hit || matches!(ran.code, None | Some(1 | 4)), "{step} {at:?} {fault:?}: {:?}\n{}", ran.code, ran.last());
     hit

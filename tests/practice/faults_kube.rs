@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use banister::{
     engine::{Chapter, confirm::Choice, event::Outcome},
     practice::{Fault, Options, Scenario, build},
+    survey::Finding,
 };
 use tokio::sync::OnceCell;
 
@@ -18,6 +19,7 @@ async fn undisturbed() -> &'static BTreeMap<String, String> {
         let desk = Desk::new("growth");
         let ran = desk.grow_through(Chapter::Workers).await;
         assert_eq!(ran.outcome, Outcome::Done, "{}", ran.why);
+        desk.rest().await;
         desk.state()
     };
     UNDISTURBED.get_or_init(grow).await
@@ -34,6 +36,7 @@ async fn finishes(desk: &Desk, fault: &Fault) {
         ran = desk.grow_through(Chapter::Workers).await;
     }
     assert_eq!(ran.outcome, Outcome::Done, "{fault:?}: {}", ran.why);
+    desk.rest().await;
     assert_eq!(differences(undisturbed().await, &desk.state()), Vec::<String>::new(), "{fault:?}");
 }
 
@@ -79,6 +82,18 @@ async fn kubelet_name_wrong() {
         assert_eq!((nodes, apiservers(desk)), (5, 3), "nothing has registered and nothing new runs");
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kubelet_name_of_an_original_wrong() {
+    let desk = Desk::new("growth");
+    let fault = Fault::KubeletName { host: "master02".into() };
+    desk.practice.with(|w| fault.strike(w, &desk.practice.cluster));
+    let findings = desk.look().await.observed.findings.clone();
+    let said = |f: &Finding| f.what.contains("kubelet calls itself old-master02, by the cluster file it is master02");
+    assert!(findings.iter().any(said), "{findings:#?}");
+    desk.practice.with(|w| fault.mend(w, &desk.practice.cluster));
+    assert!(!desk.look().await.observed.findings.iter().any(said));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,11 +7,12 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use banister::{
-    cluster::{Cluster, EtcdPair, HostName},
+    cluster::{Cluster, EtcdPair, HostName, Node},
     engine::{
         Approve, Chapter, Confirmed, Engine, Event, Journal, Lease, Operator,
         act::handshake,
@@ -36,13 +37,14 @@ use banister::{
     runbook::{self, Ctx},
     survey::{EtcdLook, Finding, Observed, survey},
 };
+use base64::Engine as _;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
 /// Practice time in tests: seconds pass in milliseconds.
 pub const SPEED: u32 = 1000;
 
-/// The last chapter that practice knows.
+/// How far tests of etcd go. The whole growth is for those that say so, and for the fault matrix.
 pub const LAST: Chapter = Chapter::Etcd;
 
 /// A practice cluster with an operator's machine beside it.
@@ -258,8 +260,8 @@ impl Desk {
         // Where there is no room for the first line either, the first step finds out.
         let _ = journal.write(run);
         let stop = Arc::new(AtomicBool::new(false));
-        let first = self.cluster().masters[0].name.clone();
-        let lock = Lease::of(Claim::new(self.remote(), first, "test@desk", &format!("run {runs}")));
+        let claim = |host: &Node| Claim::new(self.remote(), host.name.clone(), "test@desk", &format!("run {runs}"));
+        let lock = Lease::of(self.cluster().by_address().map(claim));
         Engine {
             remote: self.remote(),
             etcd,
@@ -283,13 +285,14 @@ impl Desk {
 
     /// The lease of whoever has the lock on the cluster runs out.
     pub fn lapse(&self) {
-        let first = self.cluster().masters[0].name.to_string();
-        self.host(&first, |h| {
-            let path = Path::new(lock::PATH);
-            let Some(text) = h.files.text(path) else { return };
-            let mut entry = h.files.entry(path).unwrap().clone();
-            entry.kind = Kind::File(lock::text(&lock::parse(&text).holder, "then", 0).into());
-            h.files.lay(path, entry);
+        let path = Path::new(lock::PATH);
+        self.practice.with(|w| {
+            for host in w.hosts.values_mut() {
+                let Some(text) = host.files.text(path) else { continue };
+                let mut entry = host.files.entry(path).unwrap().clone();
+                entry.kind = Kind::File(lock::text(&lock::parse(&text).holder, "then", 0).into());
+                host.files.lay(path, entry);
+            }
         });
     }
 
@@ -310,6 +313,15 @@ impl Desk {
         let etcd = self.etcd().await.unwrap();
         let steps = undo::steps(&begun, &etcd, runbook::kind);
         self.run_through(etcd, &steps, "undo", Choice::Stop, Chapter::Workers).await
+    }
+
+    /// Waits until what was started has come up and what was ended is gone: half a minute of practice time.
+    pub async fn rest(&self) {
+        for _ in 0..6 {
+            self.practice.with(|w| w.clock).sleep(Duration::from_secs(5)).await;
+            // Each look takes what is due one step further.
+            self.practice.with(World::settle);
+        }
     }
 
     /// Everything that can be compared, by host and path.
@@ -367,7 +379,70 @@ fn state(world: &World) -> BTreeMap<String, String> {
             cluster.members.values().map(|m| (&m.peer_urls, (&m.name, &m.client_urls, m.learner))).collect();
         state.insert(format!("etcd {}", cluster.token), format!("{members:?}"));
     }
+    state.extend(kubernetes(world));
     state
+}
+
+/// What of Kubernetes can be compared: nodes with their marks, objects, agents, what runs where with which settings, what the
+/// proxies see, which packages there are. Ids, times, keys and serial numbers are left out.
+pub fn kubernetes(world: &World) -> BTreeMap<String, String> {
+    let (mut state, now) = (BTreeMap::new(), world.clock.now());
+    for store in world.kube.stores.values() {
+        for node in store.nodes.values() {
+            let mut taints: Vec<_> = node.taints.iter().map(|t| format!("{}:{}", t["key"], t["effect"])).collect();
+            taints.sort();
+            let marks = format!("{:?} {taints:?} cordoned {}", node.labels, node.unschedulable);
+            state.insert(format!("node {}", node.name), format!("of {} {} {marks}", node.host, node.version));
+        }
+        for (node, agent) in &store.agents {
+            let ready = agent.ends.is_none() && agent.ready.is_some_and(|at| at <= now);
+            state.insert(format!("agent on {node}"), format!("{} ready {ready}", agent.endpoints));
+        }
+        for (path, object) in &store.objects {
+            state.insert(format!("object {path}"), format!("{} sealed {}", told(&object.value), object.sealed));
+        }
+    }
+    for process in &world.kube.processes {
+        let up = process.port().is_none_or(|port| process.listens(port, now));
+        let serves = process.api.as_ref().and_then(|a| CertInfo::from_pem(a.served()).ok());
+        let serves = serves.map(|c| format!("{} by {} for {:?}", c.subject, c.issuer, c.sans));
+        let one = format!("{} up {up} {:?} {serves:?}; ", told(&process.manifest), process.args);
+        state.entry(format!("pod {} on {}", process.pod, process.host)).or_insert_with(String::new).push_str(&one);
+    }
+    for (host, kubelet) in &world.kube.kubelets {
+        state.insert(format!("kubelet of {host}"), format!("{} registered {}", kubelet.node, kubelet.registered));
+    }
+    for ((host, name), container) in &world.kube.containers {
+        let seen = String::from_utf8_lossy(&container.seen);
+        state.insert(format!("container {name} on {host}"), format!("{} {seen}", container.word()));
+    }
+    for (host, installed) in &world.kube.installed {
+        state.insert(format!("packages of {host}"), format!("{installed:?}"));
+    }
+    state
+}
+
+/// An object without what is chance, its fields in order.
+fn told(value: &serde_json::Value) -> String {
+    use serde_json::Value;
+    const CHANCE: [&str; 4] = ["uid", "resourceVersion", "creationTimestamp", "managedFields"];
+    match value {
+        Value::Object(fields) => {
+            let fields: BTreeMap<_, _> = fields.iter().filter(|(k, _)| !CHANCE.contains(&k.as_str())).collect();
+            let fields: Vec<_> = fields.into_iter().map(|(k, v)| format!("{k}: {}", told(v))).collect();
+            format!("{{{}}}", fields.join(", "))
+        }
+        Value::Array(all) => format!("[{}]", all.iter().map(told).collect::<Vec<_>>().join(", ")),
+        Value::String(text) => match base64::engine::general_purpose::STANDARD.decode(text) {
+            Ok(bytes) if bytes.starts_with(b"-----BEGIN CERTIFICATE") => {
+                let cert = CertInfo::from_pem(&bytes).unwrap();
+                format!("{} by {} for {:?}", cert.subject, cert.issuer, cert.sans)
+            }
+            Ok(bytes) if bytes.starts_with(b"-----BEGIN ") => "key".into(),
+            _ => format!("{text:?}"),
+        },
+        other => other.to_string(),
+    }
 }
 
 /// The text without what is long and base64: certificates and keys in it are chance.

@@ -11,6 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use banister::{
+    cluster::{Cluster, Node},
     engine::{Lease, confirm::Choice, event::Outcome, journal::Record, lock::Claim},
     practice::{
         Practice,
@@ -122,7 +123,7 @@ fn a_lock_that_cannot_be_renewed_stops_the_run_and_a_reboot_takes_none_away() {
         let desk = Desk::new("growth");
         let first = desk.cluster().masters[0].name.clone();
         let claim = Claim::new(desk.remote(), first.clone(), "ann@jump01", "ours");
-        let mut lease = Lease::of(claim);
+        let mut lease = Lease::of([claim]);
         lease.take(|_| async { false }).await.unwrap();
         desk.practice.with(|w| w.power(&first, Power::Down));
         tokio::time::sleep(Duration::from_secs(30)).await;
@@ -144,7 +145,7 @@ fn a_lock_is_kept_while_the_operator_thinks() {
     in_still_time(async {
         let desk = Desk::new("growth");
         let first = desk.cluster().masters[0].name.clone();
-        let mut lease = Lease::of(Claim::new(desk.remote(), first, "ann@jump01", "ours"));
+        let mut lease = Lease::of([Claim::new(desk.remote(), first, "ann@jump01", "ours")]);
         lease.take(|_| async { false }).await.unwrap();
         // Somebody else sees it run out; the next renewal puts that right.
         desk.lapse();
@@ -152,5 +153,33 @@ fn a_lock_is_kept_while_the_operator_thinks() {
         tokio::time::sleep(Duration::from_secs(16)).await;
         assert_ne!(lock(&desk).unwrap(), lapsed, "renewed");
         lease.release().await.unwrap();
+    });
+}
+
+fn lease(desk: &Desk, run: &str) -> Lease {
+    let claim = |host: &Node| Claim::new(desk.remote(), host.name.clone(), "ann@jump01", run);
+    Lease::of(desk.cluster().by_address().map(claim))
+}
+
+/// Two cluster files that name the masters in another order, and a master that is down for one of the runs, and up again.
+#[test]
+fn two_runs_meet_whatever_the_order_of_their_files_and_whichever_master_is_down() {
+    in_still_time(async {
+        let desk = Desk::new("growth");
+        let first = desk.cluster().masters[0].name.clone();
+        let mut turned = (**desk.cluster()).clone();
+        turned.masters.reverse();
+        let names = |c: &Cluster| c.by_address().map(|n| n.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&turned), names(desk.cluster()));
+        desk.practice.with(|w| w.power(&first, Power::Down));
+        let mut ours = lease(&desk, "ours");
+        ours.take(|_| async { false }).await.expect("the others answer");
+        desk.practice.with(|w| w.power(&first, Power::Up));
+        let refused = lease(&desk, "theirs").take(|_| async { true }).await.unwrap_err().to_string();
+        assert!(refused.contains("ann@jump01") && refused.contains("master02"), "{refused}");
+        assert_eq!(lock(&desk), None, "what it took on the way is given back");
+        ours.still().await.unwrap();
+        ours.release().await.unwrap();
+        lease(&desk, "theirs").take(|_| async { false }).await.expect("free again");
     });
 }

@@ -341,7 +341,7 @@ pub fn observed(blocked: bool) -> Observed {
                 Some(_) => live::etcd(last),
                 None => EtcdOnHost { unit, ..EtcdOnHost::default() },
             }),
-            kube: None,
+            ..HostSeen::default()
         }
     };
     let lost = RemoteError::Unreachable {

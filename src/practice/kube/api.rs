@@ -50,6 +50,13 @@ pub struct Asked<'a> {
     pub bearer: Option<&'a str>,
 }
 
+impl Asked<'_> {
+    /// Whether it changes something: whoever looks, or is given a token, leaves everything as it is.
+    pub fn changes(&self) -> bool {
+        self.method != "GET" && !self.path.trim_end_matches('/').ends_with("/token")
+    }
+}
+
 /// An answer.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -143,9 +150,10 @@ pub fn answer(world: &mut World, host: &HostName, pid: u32, asked: &Asked<'_>) -
     let Some((id, _)) = etcd else {
         return Reply::no(500, "InternalError", "etcdserver: request timed out");
     };
-    let writes = asked.method != "GET" && !path.ends_with("/token");
     let cluster = world.etcd.clusters.get_mut(&id);
-    if writes && let Some(cluster) = cluster {
+    if asked.changes()
+        && let Some(cluster) = cluster
+    {
         if cluster.alarms.iter().any(|(_, kind)| *kind == NOSPACE) {
             return Reply::no(500, "InternalError", "etcdserver: mvcc: database space exceeded");
         }

@@ -1,7 +1,7 @@
 //! The other end of a dialled port 6443: TLS with what the apiserver has read, then HTTP; or a worker's proxy, which passes
 //! bytes on.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -22,7 +22,7 @@ use super::api::{self, Asked};
 use crate::{
     cluster::HostName,
     pki::{PrivateKey, pem_to_der},
-    practice::{etcd::tls::fits, world::Shared},
+    practice::{etcd::tls::fits, tap, world::Shared},
     remote::BoxStream,
 };
 
@@ -138,11 +138,7 @@ impl Served {
         let _ = http1::Builder::new().serve_connection(TokioIo::new(tls), service).await;
     }
 
-    async fn answer(
-        self,
-        request: Request<Incoming>,
-        cert: Option<Bytes>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(self, request: Request<Incoming>, cert: Option<Bytes>) -> io::Result<Response<Full<Bytes>>> {
         let (head, body) = request.into_parts();
         let body =
             Limited::new(body, MOST).collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
@@ -156,10 +152,23 @@ impl Served {
             cert: cert.as_deref(),
             bearer,
         };
+        let change = asked.changes().then(|| format!("{} {}", asked.method, asked.path));
+        if let Some(change) = &change {
+            self.shared.before(&self.host, change).await;
+            // It may have frozen meanwhile.
+            self.shared.awake(&self.host).await;
+        }
         let reply = {
             let mut world = self.shared.lock();
             api::answer(&mut world, &self.host, self.pid, &asked)
         };
+        if let Some(change) = &change {
+            if self.shared.after(&self.host, change).await == tap::Reply::Lost {
+                // The connection ends without an answer.
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+            self.shared.awake(&self.host).await;
+        }
         let kind = if reply.json { "application/json" } else { "text/plain; charset=utf-8" };
         let mut response = Response::new(Full::new(Bytes::from(reply.body)));
         *response.status_mut() = hyper::StatusCode::from_u16(reply.status).unwrap_or_default();

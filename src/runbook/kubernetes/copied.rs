@@ -10,6 +10,7 @@ use crate::{
         Ctx,
         edit::joiner::{Who, mentions},
     },
+    survey::kubelet,
 };
 
 /// kubelet's unit.
@@ -160,25 +161,16 @@ async fn kubelet_files(cx: &Ctx, host: &HostName) -> Result<Vec<Original>, ActEr
         )));
     };
     let mut files = vec![text];
-    let dropped = PathBuf::from(format!("/etc/systemd/system/{KUBELET}.service.d"));
-    let names = run_ok(&*cx.remote, host, &Op::ListDir { dir: dropped.clone() }).await?;
-    for name in names.text().lines().filter(|n| Path::new(n).extension().is_some_and(|e| e == "conf")) {
-        files.extend(read(cx, host, &dropped.join(name)).await?);
+    for path in kubelet::drop_ins(&*cx.remote, host, unit).await? {
+        files.extend(read(cx, host, &path).await?);
     }
-    let environment: Vec<PathBuf> = files.iter().flat_map(|f| environment_files(f.text())).collect();
+    let environment: Vec<PathBuf> = files.iter().flat_map(|f| kubelet::environment_files(f.text())).collect();
     for path in environment {
         if !files.iter().any(|f| f.path == path) {
             files.extend(read(cx, host, &path).await?);
         }
     }
     Ok(files)
-}
-
-/// `EnvironmentFile=` of a unit; a dash before the path says that it may be missing.
-fn environment_files(unit: &str) -> Vec<PathBuf> {
-    let values = unit.lines().filter_map(|l| l.trim().strip_prefix("EnvironmentFile="));
-    let paths = values.map(|v| v.trim().trim_matches('"')).map(|v| v.strip_prefix('-').unwrap_or(v));
-    paths.filter(|p| p.starts_with('/')).map(PathBuf::from).collect()
 }
 
 /// Kubeconfigs with a node's own certificate: one that is rotated below kubelet's directory, or one for `system:node:`.
@@ -213,12 +205,6 @@ fn is_identity(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn environment_files_are_found_with_and_without_a_dash() {
-        let unit = "[Service]\nEnvironmentFile=-/etc/kubernetes/kubelet\n EnvironmentFile=/etc/default/kubelet\n#EnvironmentFile=/no\nEnvironmentFile=%h/x\n";
-        assert_eq!(environment_files(unit), [PathBuf::from("/etc/kubernetes/kubelet"), "/etc/default/kubelet".into()]);
-    }
 
     #[test]
     fn a_rotated_certificate_is_an_identity_and_a_shared_one_is_not() {

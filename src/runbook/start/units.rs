@@ -1,13 +1,14 @@
 //! What has to run on a new master: the runtime its kubelet needs, kubelet, and what the originals listen on.
 
-use std::path::PathBuf;
-
 use crate::{
     cluster::HostName,
     engine::act::ActError,
     remote::{Op, run_ok},
     runbook::Ctx,
-    survey::{Facts, facts},
+    survey::{
+        Facts, facts,
+        kubelet::{self, Named},
+    },
 };
 
 /// Runtimes' units, in the order of how likely they are on a cluster of that age.
@@ -20,7 +21,7 @@ fn ports(cx: &Ctx) -> Vec<u16> {
 }
 
 /// kubelet's unit, by its file's name.
-pub(super) fn kubelet(cx: &Ctx) -> String {
+pub(super) fn kubelet_unit(cx: &Ctx) -> String {
     let name = cx.cluster.kube.kubelet_unit_file.file_stem();
     name.map_or_else(|| "kubelet".into(), |n| n.to_string_lossy().into_owned())
 }
@@ -70,44 +71,16 @@ async fn look(cx: &Ctx, host: &HostName, ports: Vec<u16>) -> Result<Facts, ActEr
 /// The name a host's kubelet registers under: its `--hostname-override`, else the system's hostname.
 pub(super) async fn kubelet_name(cx: &Ctx, host: &HostName) -> Result<String, ActError> {
     let unit = &cx.cluster.kube.kubelet_unit_file;
-    let Some(text) = cx.read_text(host, unit).await? else {
-        return Err(ActError::NotProven(tr!(
+    match kubelet::named(&*cx.remote, host, unit).await? {
+        Named::Flag(name) => Ok(name),
+        // kubelet takes it in lower case.
+        Named::Hostname => Ok(cx.facts(host).await?.hostname.to_lowercase()),
+        Named::NoUnit => Err(ActError::NotProven(tr!(
             "{host}: {unit} is not there; do chapter 3 first, or give the path as layout.kubernetes.kubelet_unit_file",
             host = host,
             unit = unit.display()
-        )));
-    };
-    let mut texts = vec![text.clone()];
-    let mut drop_ins = unit.clone().into_os_string();
-    drop_ins.push(".d");
-    let dir = PathBuf::from(drop_ins);
-    let names = run_ok(&*cx.remote, host, &Op::ListDir { dir: dir.clone() }).await?;
-    // systemd reads nothing else there.
-    for name in names.text().lines().filter(|n| n.strip_suffix(".conf").is_some()) {
-        texts.extend(cx.read_text(host, &dir.join(name)).await?);
+        ))),
     }
-    for file in texts.iter().flat_map(|t| environment_files(t)).collect::<Vec<_>>() {
-        texts.extend(cx.read_text(host, &file).await?);
-    }
-    match texts.iter().rev().find_map(|t| hostname_override(t)) {
-        Some(name) => Ok(name),
-        // kubelet takes it in lower case.
-        None => Ok(cx.facts(host).await?.hostname.to_lowercase()),
-    }
-}
-
-fn environment_files(unit: &str) -> Vec<PathBuf> {
-    let values = unit.lines().filter_map(|l| l.trim().strip_prefix("EnvironmentFile="));
-    values.map(|v| PathBuf::from(v.trim().trim_start_matches('-'))).filter(|p| p.is_absolute()).collect()
-}
-
-fn hostname_override(text: &str) -> Option<String> {
-    const FLAG: &str = "--hostname-override";
-    let mut lines = text.lines().rev().filter(|l| !l.trim_start().starts_with('#'));
-    let after = lines.find_map(|l| l.split_once(FLAG).map(|(_, rest)| rest))?;
-    let value = after.strip_prefix(['=', ' '])?.trim_start_matches(['"', '\'']);
-    let end = value.find([' ', '"', '\'', '\\']).unwrap_or(value.len());
-    Some(value[..end].to_owned()).filter(|v| !v.is_empty())
 }
 
 #[cfg(test)]
@@ -119,18 +92,5 @@ mod tests {
         assert_eq!(named_runtime("[Unit]\nAfter=docker.service\nRequires=docker.service\n"), Some("docker"));
         assert_eq!(named_runtime("[Unit]\nWants = network-online.target containerd.service\n"), Some("containerd"));
         assert_eq!(named_runtime("[Unit]\nAfter=network.target\n"), None);
-    }
-
-    #[test]
-    fn kubelets_name_is_found_in_every_form() {
-        let line = "KUBELET_ARGS=\"--kubeconfig=/k --hostname-override=m4.example.com --config=/c\"";
-        assert_eq!(hostname_override(line).as_deref(), Some("m4.example.com"));
-        assert_eq!(hostname_override("KUBELET_HOSTNAME=\"--hostname-override=m4\"").as_deref(), Some("m4"));
-        assert_eq!(hostname_override("ExecStart=/k --hostname-override m4 \\").as_deref(), Some("m4"));
-        assert_eq!(hostname_override("# --hostname-override=old\nX=1"), None);
-        assert_eq!(
-            environment_files("EnvironmentFile=-/etc/kubernetes/kubelet\n"),
-            [PathBuf::from("/etc/kubernetes/kubelet")]
-        );
     }
 }

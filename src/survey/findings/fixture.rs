@@ -161,7 +161,7 @@ fn seen(cluster: &Cluster, node: &Node) -> HostSeen {
         }),
         Role::Worker => None,
     };
-    HostSeen { facts: facts(cluster, node), etcd, kube: None }
+    HostSeen { facts: facts(cluster, node), etcd, ..HostSeen::default() }
 }
 
 fn facts(cluster: &Cluster, node: &Node) -> Facts {

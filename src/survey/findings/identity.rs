@@ -12,8 +12,23 @@ pub(super) fn check(view: &View<'_>, out: &mut Vec<Finding>) {
     for (node, seen) in view.masters() {
         address(node, &seen.facts, out);
     }
+    kubelets(view, out);
     same_hostname(view, out);
     same_machine(view, out);
+}
+
+/// Originals whose kubelet goes by another name than the file gives them.
+fn kubelets(view: &View<'_>, out: &mut Vec<Finding>) {
+    for (node, seen) in view.of(Role::Original) {
+        let expected = view.cluster.node_name(node);
+        let Some(name) = seen.kubelet.as_ref().filter(|n| **n != expected) else { continue };
+        out.push(warn(
+            Some(node),
+            tr!("its kubelet calls itself {name}, by the cluster file it is {expected}", name = name, expected = expected),
+            trs!("Kubernetes would have it as another node: its marks, its pods and calico's agent belong to the name that it had, and the new masters are named by the file's rule.").into(),
+            trs!("If all of them differ, set `domain` in the cluster file so that NAME.DOMAIN is what `kubectl get nodes` shows; if one does, correct `--hostname-override` or the host's name there (look into kubelet's drop-ins, too) and start kubelet again."),
+        ));
+    }
 }
 
 fn address(node: &Node, facts: &Facts, out: &mut Vec<Finding>) {
@@ -105,6 +120,17 @@ mod tests {
         let mut base = Base::healthy();
         base.facts("master01").addresses = vec![IpAddr::from([192, 168, 1, 4])];
         base.only(Severity::Warn, "none of its interfaces");
+    }
+
+    #[test]
+    fn a_kubelet_of_another_name_than_the_files_is_noticed() {
+        let mut base = Base::healthy();
+        let name = base.cluster.node_name(&base.cluster.masters[1]);
+        base.seen("master02").kubelet = Some(name);
+        base.assert_quiet();
+        base.seen("master02").kubelet = Some("old-master02".into());
+        let found = base.only(Severity::Warn, "its kubelet calls itself old-master02");
+        assert!(found.remedy.contains("--hostname-override"));
     }
 
     #[test]

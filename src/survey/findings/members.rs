@@ -198,7 +198,7 @@ fn joiner(etcd: &Membership, node: &Node, member: &Member, out: &mut Vec<Finding
             Some(node),
             trs!("is a healthy voter already").into(),
             trs!("An earlier run, or somebody else, has joined it.").into(),
-            trs!("Nothing to do: what is done is recognized and not done again."),
+            trs!("Nothing to do while that growth is unfinished: what is done is recognized and not done again. If it is a whole master already, list it under `masters` instead of `join`."),
         ));
     } else {
         unhealthy(node, member, out);

@@ -2,3 +2,4 @@
 
 mod failures;
 mod growth;
+mod lock;

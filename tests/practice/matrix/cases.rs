@@ -7,8 +7,7 @@ use std::{
 };
 
 use banister::{
-    cluster::HostName,
-    engine::{confirm::Choice, event::Outcome, undo},
+    engine::{Chapter, confirm::Choice, event::Outcome, undo},
     practice::host::Power,
     remote::lock,
 };
@@ -16,7 +15,7 @@ use etcd_client::proto::PbRangeRequest;
 use tokio::sync::mpsc;
 
 use super::{
-    super::harness::{Desk, LAST, Looked, differences},
+    super::harness::{Desk, Looked, differences},
     Stage,
     strike::{Ended, Strike, Striker},
 };
@@ -27,10 +26,13 @@ const SETTLES: Duration = Duration::from_mins(1);
 /// Runs it; how the disturbed run ended, or what is wrong afterwards.
 pub async fn case(stage: &Stage, strike: Strike, at: usize) -> Result<Ended, String> {
     let desk = stage.desk();
-    let written = keys(&desk);
+    let written = keys(&desk, "/seed");
     let striker = Striker::new(&desk.practice, strike, at);
     let ended = disturbed(&desk, stage, strike, at, &striker).await?;
     striker.mend();
+    if strike == Strike::NoPlaceForBackup {
+        std::fs::remove_file(desk.home.path().join("backups")).map_err(|e| e.to_string())?;
+    }
     desk.paper.room.store(usize::MAX, Ordering::SeqCst);
     desk.practice.set_tap(None);
     let up = desk.practice.with(|w| w.hosts.values().all(|h| h.power == Power::Up));
@@ -46,20 +48,26 @@ pub async fn case(stage: &Stage, strike: Strike, at: usize) -> Result<Ended, Str
         (&stage.before, desk.take_back().await)
     } else {
         let (cx, steps) = desk.steps_for(looked).await;
-        (&stage.after, desk.run(cx.etcd.clone(), &steps[..=stage.index], &cx.stamp, Choice::Stop).await)
+        let steps = &steps[..=stage.index];
+        (&stage.after, desk.run_through(cx.etcd.clone(), steps, &cx.stamp, Choice::Stop, Chapter::Workers).await)
     };
     if ran.outcome != Outcome::Done {
         return Err(format!("the second run: {}", ran.why));
     }
+    desk.rest().await;
     let mut wrong: Vec<String> = differences(expected, &desk.state())
         .into_iter()
-        // systemd has heard of the joiners' etcd once it was started.
-        .filter(|d| !back || !d.contains("unit etcd: None → Some(\"false\")"))
+        // systemd has heard of the joiners' units once they were started.
+        .filter(|d| !back || !(d.contains(" unit ") && d.contains("None → Some(\"false\")")))
         .collect();
     wrong.extend(left_over(&desk));
     wrong.extend(striker.lost.lock().unwrap().drain(..));
-    if written.is_empty() || written != keys(&desk) {
+    if written.is_empty() || written != keys(&desk, "/seed") {
         wrong.push("an acknowledged write is lost".into());
+    }
+    let (taken, left) = (striker.acknowledged.lock().unwrap().len(), keys(&desk, "/live").len());
+    if taken != left {
+        wrong.push(format!("{left} of {taken} writes made meanwhile are there"));
     }
     if wrong.is_empty() { Ok(ended) } else { Err(wrong.join("; ")) }
 }
@@ -77,6 +85,9 @@ async fn disturbed(
     let (events, _unread) = mpsc::unbounded_channel();
     let mut engine = desk.engine(cx.etcd.clone(), &cx.stamp, choice, events);
     desk.practice.set_tap(Some(striker.clone()));
+    if strike == Strike::NoPlaceForBackup {
+        std::fs::write(desk.home.path().join("backups"), "a file").map_err(|e| e.to_string())?;
+    }
     if strike == Strike::NoRoomForJournal {
         // The engine's own line, the run's, is written already.
         desk.paper.room.store(at, Ordering::SeqCst);
@@ -84,14 +95,14 @@ async fn disturbed(
     let step = &steps[stage.index..=stage.index];
     let ended = tokio::select! {
         biased;
-        (outcome, _) = engine.run(step, LAST) => match outcome {
+        (outcome, _) = engine.run(step, Chapter::Workers) => match outcome {
             Outcome::Done => Ended::Well,
             _ => Ended::Failed,
         },
         () = striker.killed.notified() => Ended::Killed,
     };
     drop(engine);
-    if strike != Strike::NoRoomForJournal && !striker.hit.load(Ordering::SeqCst) {
+    if !strike.at_home() && !striker.hit.load(Ordering::SeqCst) {
         return Err("the fault never struck".into());
     }
     Ok(ended)
@@ -114,9 +125,10 @@ async fn settled(desk: &Desk) -> Result<Looked, String> {
     }
 }
 
-/// What was written to etcd before, with its revisions.
-fn keys(desk: &Desk) -> Vec<String> {
-    let request = PbRangeRequest { key: b"/seed/".into(), range_end: b"/seed0".into(), ..PbRangeRequest::default() };
+/// What was written to etcd below a directory, with its revisions.
+fn keys(desk: &Desk, below: &str) -> Vec<String> {
+    let (key, range_end) = (format!("{below}/").into(), format!("{below}0").into());
+    let request = PbRangeRequest { key, range_end, ..PbRangeRequest::default() };
     desk.practice.with(|w| {
         let cluster = w.etcd.clusters.values().max_by_key(|c| c.members.len());
         let kvs = cluster.map(|c| c.store.range(&request).kvs).unwrap_or_default();
@@ -129,6 +141,9 @@ fn left_over(desk: &Desk) -> Vec<String> {
     let mut left = Vec::new();
     desk.practice.with(|w| {
         for (name, host) in &w.hosts {
+            if host.files.entry(Path::new(lock::PATH)).is_some() {
+                left.push(format!("{name}: the lock is left over"));
+            }
             for (path, _) in host.files.below(Path::new("/")) {
                 let text = path.display().to_string();
                 let ours = text.contains(".banister") || text.contains("rehearsal") || text.contains("scratch");
@@ -141,10 +156,6 @@ fn left_over(desk: &Desk) -> Vec<String> {
             if dated.len() > 1 {
                 left.push(format!("{name}: {} dated directories", dated.len()));
             }
-        }
-        let first = HostName::new(desk.practice.cluster.masters[0].name.as_str());
-        if w.hosts.get(&first).is_some_and(|h| h.files.entry(Path::new(lock::PATH)).is_some()) {
-            left.push("the lock is left over".into());
         }
     });
     left

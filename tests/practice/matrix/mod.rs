@@ -9,12 +9,13 @@
 
 mod cases;
 mod gates;
+mod halves;
 mod strike;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -22,12 +23,12 @@ use std::{
 
 use banister::{
     cluster::Cluster,
-    engine::{confirm::Choice, event::Outcome},
+    engine::{Chapter, confirm::Choice, event::Outcome},
     practice::{Practice, world::World},
     survey::Observed,
 };
 
-use super::harness::{Desk, LAST};
+use super::harness::Desk;
 use strike::{Counter, Strike};
 
 /// A step of the undisturbed walk.
@@ -68,14 +69,16 @@ async fn walk(scenario: &str) -> Vec<Stage> {
     assert!(observed.blocking().is_empty(), "{:#?}", observed.blocking());
     let (cx, steps) = desk.steps_for(looked).await;
     let mut stages = Vec::new();
-    for (index, step) in steps.iter().enumerate().filter(|(_, s)| s.chapter() <= LAST) {
+    for (index, step) in steps.iter().enumerate() {
         let (world, now) = desk.practice.with(World::kept);
         let before = desk.state();
         let (counter, lines) = (Arc::new(Counter::default()), desk.journal().len());
         desk.practice.set_tap(Some(counter.clone()));
-        let ran = desk.run(cx.etcd.clone(), std::slice::from_ref(step), &cx.stamp, Choice::Stop).await;
+        let one = std::slice::from_ref(step);
+        let ran = desk.run_through(cx.etcd.clone(), one, &cx.stamp, Choice::Stop, Chapter::Workers).await;
         desk.practice.set_tap(None);
         assert_eq!(ran.outcome, Outcome::Done, "{}: {}", step.id(), ran.why);
+        desk.rest().await;
         stages.push(Stage {
             index,
             step: step.id().to_string(),
@@ -92,18 +95,23 @@ async fn walk(scenario: &str) -> Vec<Stage> {
     stages
 }
 
+/// The walk of a scenario, made once.
+fn walked(scenario: &str) -> &'static [Stage] {
+    static WITH_LEARNERS: OnceLock<Vec<Stage>> = OnceLock::new();
+    static WITHOUT: OnceLock<Vec<Stage>> = OnceLock::new();
+    let once = if scenario == "growth" { &WITH_LEARNERS } else { &WITHOUT };
+    once.get_or_init(|| in_still_time(walk(scenario)))
+}
+
 /// Every case of a scenario, on all processors; what went wrong, a paragraph a case.
 fn every_case(scenario: &str, strikes: &[Strike]) {
     let began = Instant::now();
-    let stages = in_still_time(walk(scenario));
+    let stages = walked(scenario);
     let walked = began.elapsed();
     let cases: Vec<(&Stage, Strike, usize)> = stages
         .iter()
         .flat_map(|stage| strikes.iter().map(move |s| (stage, *s)))
-        .flat_map(|(stage, strike)| {
-            let times = if strike == Strike::NoRoomForJournal { stage.lines } else { stage.changes };
-            (0..times).map(move |at| (stage, strike, at))
-        })
+        .flat_map(|(stage, strike)| (0..strike.times(stage)).map(move |at| (stage, strike, at)))
         .collect();
     let only = std::env::var("BANISTER_MATRIX").ok();
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));

@@ -18,7 +18,10 @@ use banister::{
         world::World,
     },
 };
+use etcd_client::proto::PbPutRequest;
 use tokio::sync::{Notify, watch};
+
+use super::Stage;
 
 const HALF_A_MINUTE: Duration = Duration::from_secs(30);
 
@@ -49,6 +52,8 @@ pub enum Strike {
     DiskFull,
     /// The operator's disk is full from that line of the journal on.
     NoRoomForJournal,
+    /// The operator's directory for backups cannot be made.
+    NoPlaceForBackup,
 }
 
 /// How a disturbed run ended.
@@ -73,7 +78,22 @@ impl Strike {
         Self::OtherMemberStopped,
         Self::DiskFull,
         Self::NoRoomForJournal,
+        Self::NoPlaceForBackup,
     ];
+
+    /// How often it can strike at a step: at every operation, at every line of its journal, or at what it fetches.
+    pub fn times(self, stage: &Stage) -> usize {
+        match self {
+            Self::NoRoomForJournal => stage.lines,
+            Self::NoPlaceForBackup => usize::from(stage.step == "backup.snapshot"),
+            _ => stage.changes,
+        }
+    }
+
+    /// Whether it strikes on the operator's own machine.
+    pub fn at_home(self) -> bool {
+        matches!(self, Self::NoRoomForJournal | Self::NoPlaceForBackup)
+    }
 
     /// How the disturbed run ends in some case at least, if the fault is one.
     pub fn expected(self) -> Ended {
@@ -119,6 +139,8 @@ pub struct Striker {
     over: watch::Sender<bool>,
     pub hit: AtomicBool,
     mended: Mutex<Option<Fault>>,
+    /// Keys that etcd took meanwhile: none of them may be lost.
+    pub acknowledged: Mutex<Vec<String>>,
     /// Moments with fewer voters than quorum that the fault itself does not account for.
     pub lost: Mutex<Vec<String>>,
 }
@@ -135,6 +157,7 @@ impl Striker {
             over: watch::channel(false).0,
             hit: AtomicBool::new(false),
             mended: Mutex::new(None),
+            acknowledged: Mutex::default(),
             lost: Mutex::new(Vec::new()),
         })
     }
@@ -167,6 +190,23 @@ impl Striker {
         tokio::spawn(async move {
             practice.with(|w| w.clock).sleep(later).await;
             practice.with(|w| w.power(&host, Power::Up));
+        });
+    }
+
+    /// Somebody writes to etcd wherever there is a leader to take it.
+    fn write(&self) {
+        self.practice.with(|w| {
+            let led = w.etcd.clusters.values_mut().filter(|c| c.leader.is_some());
+            let Some(cluster) = led.max_by_key(|c| c.members.len()) else { return };
+            let mut acknowledged = self.acknowledged.lock().unwrap();
+            let key = format!("/live/{:04}", acknowledged.len());
+            cluster.store.put(&PbPutRequest {
+                key: key.clone().into(),
+                value: "taken".into(),
+                ..PbPutRequest::default()
+            });
+            cluster.index += 1;
+            acknowledged.push(key);
         });
     }
 
@@ -203,6 +243,7 @@ fn another(cluster: &Cluster, host: &HostName) -> String {
 impl Tap for Striker {
     async fn before(&self, change: &Change) {
         self.count_voters(change);
+        self.write();
         if self.seen.fetch_add(1, Ordering::SeqCst) != self.at {
             return;
         }
@@ -226,6 +267,7 @@ impl Tap for Striker {
 
     async fn after(&self, change: &Change) -> Reply {
         self.count_voters(change);
+        self.write();
         if self.struck.lock().unwrap().take_if(|s| s == change).is_none() {
             return Reply::Given;
         }
