@@ -399,7 +399,8 @@ pub fn kubernetes(world: &World) -> BTreeMap<String, String> {
             state.insert(format!("agent on {node}"), format!("{} ready {ready}", agent.endpoints));
         }
         for (path, object) in &store.objects {
-            state.insert(format!("object {path}"), format!("{} sealed {}", told(&object.value), object.sealed));
+            let sealed = !object.sealed.is_empty();
+            state.insert(format!("object {path}"), format!("{} sealed {sealed}", told(&object.value)));
         }
     }
     for process in &world.kube.processes {
@@ -439,6 +440,7 @@ fn told(value: &serde_json::Value) -> String {
                 format!("{} by {} for {:?}", cert.subject, cert.issuer, cert.sans)
             }
             Ok(bytes) if bytes.starts_with(b"-----BEGIN ") => "key".into(),
+            Ok(bytes) if bytes.starts_with(b"eyJ") => "token".into(),
             _ => format!("{text:?}"),
         },
         other => other.to_string(),

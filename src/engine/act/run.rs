@@ -332,6 +332,8 @@ impl FetchFile {
                 hash.update(&buffer[..n]);
                 file.write_all(&buffer[..n]).await?;
             }
+            // What could not be written is told by the flush alone.
+            file.flush().await?;
             file.sync_all().await?;
             Ok::<_, std::io::Error>(hex(&hash.finalize()))
         };

@@ -12,6 +12,7 @@ use crate::{
         act::{
             ActError,
             apiserver::{client, healthz, own, served},
+            etcd::why_unhealthy,
         },
     },
     pki::San,
@@ -57,6 +58,11 @@ impl Proof {
                 now = voters.sentence(),
                 wanted = wanted
             ));
+            let down = seen.members.iter().filter(|m| !m.healthy());
+            answers.wrong.extend(down.map(|m| {
+                let name = if m.started() { m.name.clone() } else { m.peer_urls.join(", ") };
+                tr!("member {name} is not healthy: {why}", name = name, why = why_unhealthy(m))
+            }));
         }
         for alarm in &seen.alarms {
             answers.wrong.push(tr!("etcd's alarm {kind} is on", kind = alarm.kind));

@@ -120,7 +120,12 @@ fn every_case(scenario: &str, strikes: &[Strike]) {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while let Some((stage, strike, at)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some((stage, strike, at)) = cases.get(number) else { break };
+                    if number % 200 == 0 {
+                        println!("{scenario}: case {number} of {} after {:?}", cases.len(), began.elapsed());
+                    }
                     let what = format!("{}: {strike:?} at {at}", stage.step);
                     if only.as_ref().is_some_and(|o| !what.contains(o.as_str())) {
                         continue;
@@ -129,7 +134,10 @@ fn every_case(scenario: &str, strikes: &[Strike]) {
                         Ok(how) => {
                             seen.lock().unwrap().insert((*strike, how));
                         }
-                        Err(why) => wrong.lock().unwrap().push(format!("{what}: {why}")),
+                        Err(why) => {
+                            println!("{what}: {why}");
+                            wrong.lock().unwrap().push(format!("{what}: {why}"));
+                        }
                     }
                 }
             });
