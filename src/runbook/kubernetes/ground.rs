@@ -8,7 +8,7 @@ use crate::{
     engine::act::ActError,
     remote::{Op, run_ok},
     runbook::Ctx,
-    survey::{Finding, Severity},
+    survey::{FileKind, Finding, Severity},
 };
 
 /// Ports of a master: kubelet's, the controller-manager's, the scheduler's. The apiserver's is in the cluster file.
@@ -18,6 +18,21 @@ const PORTS: [u16; 3] = [10250, 10257, 10259];
 pub(super) async fn kubelet_runs(cx: &Ctx, node: &Node) -> Result<bool, ActError> {
     let unit = cx.unit(&node.name, KUBELET).await?;
     Ok(matches!(unit.active.as_str(), "active" | "activating" | "reloading"))
+}
+
+/// Whether a kubelet runs, or would after a reboot, although nothing lies there that it could run: its package's own doing. It
+/// has to be stopped before files are put there: after a reboot it would start whatever has arrived by then.
+pub(super) async fn idle_kubelet(cx: &Ctx, node: &Node) -> Result<bool, ActError> {
+    let unit = cx.unit(&node.name, KUBELET).await?;
+    let wakes = unit.enabled == "enabled" || matches!(unit.active.as_str(), "active" | "activating" | "reloading");
+    if !wakes {
+        return Ok(false);
+    }
+    let op = Op::ListTree { dir: cx.cluster.kube.dir.clone() };
+    let listed = run_ok(&*cx.remote, &node.name, &op).await?;
+    let files = crate::survey::parse::file_states(&listed.text())
+        .map_err(|e| ActError::NotProven(format!("{}: {e}", node.name)))?;
+    Ok(files.iter().all(|f| f.kind == FileKind::Dir))
 }
 
 pub(super) fn block(node: &Node, what: String, why: &str, remedy: String) -> Finding {
@@ -40,9 +55,10 @@ pub(super) async fn quiet(cx: &Ctx, node: &Node) -> Result<Vec<Finding>, ActErro
     )])
 }
 
-/// Quiet, its ports free, and no swap that the originals do not have either. Nothing to say once kubelet runs.
-pub(super) async fn ready(cx: &Ctx, node: &Node) -> Result<Vec<Finding>, ActError> {
-    let mut findings = quiet(cx, node).await?;
+/// Quiet, its ports free, and no swap that the originals do not have either. Nothing to say once kubelet runs, unless it is
+/// an idle one that the step is about to stop.
+pub(super) async fn ready(cx: &Ctx, node: &Node, idle: bool) -> Result<Vec<Finding>, ActError> {
+    let mut findings = if idle { Vec::new() } else { quiet(cx, node).await? };
     if !findings.is_empty() {
         return Ok(findings);
     }
@@ -52,7 +68,7 @@ pub(super) async fn ready(cx: &Ctx, node: &Node) -> Result<Vec<Finding>, ActErro
     let out = run_ok(&*cx.remote, &node.name, &op).await?;
     let facts = crate::survey::facts::parse(&out.text(), asked, std::time::SystemTime::now())
         .map_err(|e| ActError::NotProven(format!("{}: {e}", node.name)))?;
-    for (port, program) in facts.listeners {
+    for (port, program) in facts.listeners.into_iter().filter(|(_, by)| !idle || by != KUBELET) {
         let by = if program.is_empty() { trs!("something").to_owned() } else { program };
         findings.push(block(
             node,

@@ -193,7 +193,7 @@ impl Step for Kubelet {
     }
 
     async fn gate(&self) -> Result<Vec<Finding>, ActError> {
-        ground::ready(&self.cx, &self.node).await
+        ground::ready(&self.cx, &self.node, false).await
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {

@@ -8,7 +8,7 @@ use std::{
 
 use async_trait::async_trait;
 
-use super::ground;
+use super::{copied::KUBELET, ground};
 use crate::{
     cluster::{HostName, Node, PackageChoice},
     engine::{
@@ -21,6 +21,7 @@ use crate::{
     },
     remote::{
         Content, Op,
+        op::UnitVerb,
         package::{Manager, Package, PackageOp, Program, Programs, parse_programs},
         run_ok,
     },
@@ -64,6 +65,8 @@ struct Look {
     wrong: Vec<(Program, Way)>,
     /// docker's settings where they are not the original's: theirs, and mine if any.
     settings: Option<(String, Option<String>)>,
+    /// Its kubelet runs, or is to run after a reboot, with nothing to run.
+    idle: bool,
 }
 
 /// Decides how a program gets there.
@@ -144,7 +147,8 @@ impl Packages {
             }
             None => None,
         };
-        Ok(Look { theirs, mine, wrong, settings })
+        let idle = ground::idle_kubelet(&self.cx, &self.node).await?;
+        Ok(Look { theirs, mine, wrong, settings, idle })
     }
 }
 
@@ -159,7 +163,9 @@ impl Look {
             ),
             None => format!("{} (`{}`)", p.name, p.version),
         });
-        wrong.chain(self.settings.iter().map(|_| DOCKER_CONFIG.to_owned())).collect()
+        let settings = self.settings.iter().map(|_| DOCKER_CONFIG.to_owned());
+        let idle = self.idle.then(|| trs!("its kubelet starts by itself, with nothing to run").to_owned());
+        wrong.chain(settings).chain(idle).collect()
     }
 
     fn blocked(&self, node: &Node) -> Vec<Finding> {
@@ -259,7 +265,8 @@ impl Step for Packages {
     }
 
     async fn gate(&self) -> Result<Vec<Finding>, ActError> {
-        ground::ready(&self.cx, &self.node).await
+        let idle = ground::idle_kubelet(&self.cx, &self.node).await?;
+        ground::ready(&self.cx, &self.node, idle).await
     }
 
     async fn preview(&self) -> Result<Plan, ActError> {
@@ -267,6 +274,8 @@ impl Step for Packages {
         let host = &self.node.name;
         let (mut acts, mut undo, mut diffs): (Vec<Box<dyn Act>>, _, _) = (Vec::new(), Vec::new(), Vec::new());
         let mut notes = look.notes(&self.cx.source().name);
+        let installed = |(p, way): &(Program, Way)| p.name == KUBELET && matches!(way, Way::Install(..));
+        let brings_kubelet = look.wrong.iter().any(installed);
         if let (Some(manager), packages) = look.packages() {
             let there = |name: &str| look.mine.found.iter().any(|p| p.package.as_ref().is_some_and(|(n, _)| n == name));
             let (old, new): (Vec<_>, Vec<_>) = packages.iter().map(|p| p.name.clone()).partition(|n| there(n));
@@ -280,6 +289,13 @@ impl Step for Packages {
             if !new.is_empty() {
                 undo.push(UndoAct::RemovePackages { host: host.to_string(), manager, packages: new });
             }
+        }
+        if look.idle || brings_kubelet {
+            let verbs = [UnitVerb::Stop, UnitVerb::Disable];
+            acts.extend(verbs.map(|verb| RunOp::act(host, Op::Systemctl { verb, unit: KUBELET.into() })));
+            notes.push(
+                trs!("a kubelet that its package starts is stopped: after a reboot it would run what has arrived by then; chapter 5 starts it").into(),
+            );
         }
         let copies = self.copies(&look).await?;
         for copy in copies {

@@ -90,6 +90,12 @@ impl Strike {
         }
     }
 
+    /// Whether the second run walks all steps up to the one that was struck; the others go on with that one, since what they
+    /// leave is compared with what an undisturbed walk leaves, and that is what the next steps see.
+    pub fn from_the_start(self) -> bool {
+        matches!(self, Self::KilledDuring | Self::Rebooted)
+    }
+
     /// Whether it strikes on the operator's own machine.
     pub fn at_home(self) -> bool {
         matches!(self, Self::NoRoomForJournal | Self::NoPlaceForBackup)
