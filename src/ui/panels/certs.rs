@@ -9,7 +9,7 @@
 //!  ✗ apiserver  …
 //! ```
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use ratatui::{
     buffer::Buffer,
@@ -93,7 +93,9 @@ fn verdict(judged: &Judged<'_>, width: usize) -> Vec<Line<'static>> {
         let mut last = None;
         for (host, name, _) in judged.iter().filter(|(.., bad)| *bad == wanted) {
             match hosts.last_mut() {
-                Some(names) if last == Some(host) => names.push_str(&format!(", {name}")),
+                Some(names) if last == Some(host) => {
+                    let _ = write!(names, ", {name}");
+                }
                 _ => hosts.push(format!("{host} {name}")),
             }
             last = Some(host);
