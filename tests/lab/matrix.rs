@@ -104,7 +104,7 @@ const KUBERNETES: &[(&str, At, Fault)] = &[
     ("kube.trees@master05", Running, Rebooted("master05")),
     ("kube.trees@master05", Act(1), Cut("master05")),
     ("kube.addresses@master05", Act(2), Killed),
-    ("apiserver.cert", Running, NoRoomForJournal(24)),
+    ("apiserver.cert", Running, NoRoomForJournal(4)),
     // The manifest is there, the apiserver not a new one yet.
     ("apiserver.rollout@master01", Act(2), Killed),
     ("apiserver.rollout@master02", Running, Stopped("master03")),
