@@ -95,8 +95,7 @@ fn fetched(desk: &Desk) -> Vec<PathBuf> {
     found
 }
 
-/// Every file below a directory of this machine.
-pub fn files_below(dir: &std::path::Path) -> Vec<PathBuf> {
+fn files_below(dir: &std::path::Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).into_iter().flatten().map(|e| e.expect("an entry").path());
     entries.flat_map(|p| if p.is_dir() { files_below(&p) } else { vec![p] }).collect()
 }

@@ -105,12 +105,13 @@ fn walked(scenario: &str) -> &'static [Stage] {
 }
 
 /// Every case of a scenario, on all processors; what went wrong, a paragraph a case.
-fn every_case(scenario: &str, strikes: &[Strike]) {
+fn every_case(scenario: &str, strikes: &[Strike], of: impl Fn(&Stage) -> bool) {
     let began = Instant::now();
     let stages = walked(scenario);
     let walked = began.elapsed();
     let cases: Vec<(&Stage, Strike, usize)> = stages
         .iter()
+        .filter(|stage| of(stage))
         .flat_map(|stage| strikes.iter().map(move |s| (stage, *s)))
         .flat_map(|(stage, strike)| (0..strike.times(stage)).map(move |at| (stage, strike, at)))
         .collect();
@@ -168,10 +169,12 @@ fn every_case(scenario: &str, strikes: &[Strike]) {
 
 #[test]
 fn whatever_happens_at_whichever_operation_the_next_run_ends_as_an_undisturbed_one() {
-    every_case("growth", Strike::ALL);
+    every_case("growth", Strike::ALL, |_| true);
 }
 
+/// The chapters of Kubernetes know nothing of learners.
 #[test]
 fn without_learners_too() {
-    every_case("growth-3.3", &[Strike::KilledDuring, Strike::Cut, Strike::Rebooted, Strike::OtherMemberStopped]);
+    let strikes = [Strike::KilledDuring, Strike::Cut, Strike::Rebooted, Strike::OtherMemberStopped];
+    every_case("growth-3.3", &strikes, |stage| stage.step.starts_with("backup.") || stage.step.starts_with("etcd."));
 }
