@@ -399,7 +399,8 @@ pub fn kubernetes(world: &World) -> BTreeMap<String, String> {
             state.insert(format!("agent on {node}"), format!("{} ready {ready}", agent.endpoints));
         }
         for (path, object) in &store.objects {
-            let sealed = !object.sealed.is_empty();
+            // Nothing but Secrets is sealed.
+            let sealed = path.contains("/secrets/") && !object.sealed.is_empty();
             state.insert(format!("object {path}"), format!("{} sealed {sealed}", told(&object.value)));
         }
     }
