@@ -90,6 +90,24 @@ fn with_two_of_five_down_nothing_of_kubernetes_is_changed_either() {
     assert!(refused >= 15, "{refused} steps were refused");
 }
 
+/// It is not called unhealthy: there is nothing to repair yet.
+#[test]
+fn a_member_that_never_started_is_to_be_started_or_removed() {
+    let stage = walked("growth").iter().find(|s| s.step == "etcd.join@master04").unwrap();
+    in_still_time(async {
+        let desk = stage.desk();
+        let etcd = desk.etcd().await.unwrap();
+        let (cx, steps) = desk.steps_for(Looked { observed: stage.observed.clone(), etcd: Ok(etcd) }).await;
+        let added = Fault::MemberAdded { host: "master05".into() };
+        desk.practice.with(|w| added.strike(w, &desk.practice.cluster));
+        let ran = desk.run(cx.etcd.clone(), &steps[stage.index..=stage.index], &cx.stamp, Choice::Stop).await;
+        assert_eq!(ran.outcome, Outcome::Refused, "{}", ran.why);
+        let said: String = ran.failures().iter().flat_map(|f| f.refused.clone()).map(|f| f.remedy).collect();
+        assert!(said.contains("start the member at https://10.10.33.41:2380"), "{said}");
+        assert!(said.contains("etcdctl member remove"), "{said}");
+    });
+}
+
 #[test]
 fn an_undo_waits_until_the_member_that_is_down_is_repaired() {
     in_still_time(async {
