@@ -60,6 +60,8 @@ pub struct Pod {
     pub node: String,
     /// Whether it is Ready and not on its way out.
     pub ready: bool,
+    /// Whether it is on its way out.
+    pub ending: bool,
     /// What it is waiting for, cleaned; its phase where it does not say.
     pub state: String,
     /// When it was made, seconds since the epoch by the clock of an apiserver; 0 where that is not said.
@@ -137,6 +139,7 @@ impl Pod {
             uid: text(&meta["uid"]),
             node: text(&value["spec"]["nodeName"]),
             ready: ready && !leaving,
+            ending: leaving,
             state: clean::line(if leaving {
                 "ending"
             } else {

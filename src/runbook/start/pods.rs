@@ -12,6 +12,7 @@ use crate::{
             kube::{Calico, Pods, RollPods, stale_pods},
         },
     },
+    remote::kube::Pod,
     runbook::{Ctx, texts},
     survey::{Finding, Severity},
 };
@@ -110,9 +111,13 @@ impl Step for PodsStep {
         if pods.stale.is_empty() {
             return Ok(Vec::new());
         }
-        // On a node that has just joined, its pod is still being made: the step waits for that one.
+        // On a node that has just joined, its pod is still being made; a run that was cut off may have left one that ends, or
+        // its successor that is about to come up: the step waits for those before it touches another.
         let new: Vec<_> = self.cx.cluster.join.iter().map(|n| self.cx.cluster.node_name(n)).collect();
-        let broken = pods.stale.iter().chain(&pods.fresh).filter(|p| !p.ready && !new.contains(&p.node));
+        let now = jiff::Timestamp::now().as_second();
+        let patience = i64::try_from(POD.as_secs()).unwrap_or(i64::MAX);
+        let coming = |p: &Pod| p.ending || now.saturating_sub(p.created) < patience;
+        let broken = pods.stale.iter().chain(&pods.fresh).filter(|p| !p.ready && !new.contains(&p.node) && !coming(p));
         Ok(broken
             .map(|pod| Finding {
                 severity: Severity::Block,
