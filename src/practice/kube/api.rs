@@ -242,6 +242,11 @@ fn route(world: &mut World, id: u64, parts: &[&str], asked: &Asked<'_>, at: &Mom
             list("PodList", &pods(world, id, &selector(asked.query), |node, _| on.is_none_or(|on| on == node)))
         }
         ["api", "v1", "namespaces", "kube-system", "pods", name] => pod(world, id, name, asked),
+        ["api", "v1", "namespaces", "kube-system", "pods", name, "log"] => {
+            let agents = world.kube.stores.get(&id).into_iter().flat_map(|s| &s.agents);
+            let own = agents.into_iter().find(|(_, a)| a.name == *name);
+            own.map_or_else(|| Reply::not_found("pods", name), |(node, a)| Reply::text(200, a.log(node)))
+        }
         ["api", "v1", "namespaces", "default", "endpoints", "kubernetes"] => endpoints(world, id),
         ["apis", "coordination.k8s.io", "v1", "namespaces", "kube-system", "leases", name] => {
             lease(world, name, at.now)

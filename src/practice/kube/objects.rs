@@ -93,6 +93,8 @@ pub struct Agent {
     pub created: i64,
     /// Its container.
     pub container: String,
+    /// When its container was first to be started, in practice time.
+    pub starts: Duration,
     /// From when on it is Ready; `None` where it fails again and again.
     pub ready: Option<Duration>,
     /// When it is gone, once it was deleted.
@@ -227,6 +229,7 @@ impl Agent {
             endpoints,
             created,
             container: print,
+            starts: ready,
             ready: Some(ready),
             ends: None,
         }
@@ -253,6 +256,7 @@ impl Agent {
                 "containerStatuses": [{
                     "name": AGENT,
                     "ready": ready,
+                    "restartCount": if waiting { restarts(now.saturating_sub(self.starts)) } else { 0 },
                     "containerID": format!("docker://{}", self.container),
                     "state": if waiting {
                         json!({ "waiting": { "reason": "CrashLoopBackOff" } })
@@ -276,6 +280,16 @@ impl Agent {
 }
 
 impl Agent {
+    /// What its container wrote.
+    pub fn log(&self, node: &str) -> String {
+        match self.ready {
+            Some(_) => format!("Felix is ready on {node}\n"),
+            None => {
+                format!("Terminating\ncalico-node: the name in /var/lib/calico/nodename is not that of node {node}\n")
+            }
+        }
+    }
+
     /// Its container is gone; the pod is not Ready.
     pub fn stop(&mut self) {
         (self.ready, self.container) = (None, String::new());
@@ -342,6 +356,17 @@ impl Store {
     fn has_agents(&self) -> bool {
         self.objects.contains_key(&format!("/apis/apps/v1/namespaces/{NAMESPACE}/daemonsets/{AGENT}"))
     }
+}
+
+/// How often kubelet has started a container again that ends at once: immediately, then after 10 s, 20 s, 40 s, … 5 min.
+fn restarts(since: Duration) -> u32 {
+    let (mut count, mut at, mut wait) = (0, 1, 10);
+    while at <= since.as_secs() {
+        count += 1;
+        at += wait;
+        wait = (wait * 2).min(300);
+    }
+    count
 }
 
 /// Registers nodes and makes agents.
