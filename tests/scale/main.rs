@@ -25,7 +25,6 @@ const GROWTH: Duration = Duration::from_secs(5);
 const ROOM_KB: u64 = 300_000;
 
 #[test]
-#[ignore = "judges time: by hand on a quiet machine, with --ignored"]
 fn three_masters_become_five_in_under_five_seconds() {
     let _alone = ALONE.lock();
     let runtime = tokio::runtime::Runtime::new().unwrap();
