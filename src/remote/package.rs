@@ -176,8 +176,11 @@ fn install(manager: Manager, packages: &[Package]) -> String {
             let epochless =
                 packages.iter().map(|p| q(&format!("{}-{}", p.name, p.version))).collect::<Vec<_>>().join(" ");
             let word = manager.word();
-            // kubelet's own repository is often listed with an exclude, to be lifted by name for exactly this.
-            format!("set -eu\n{word} install -y --disableexcludes=all {epochless} >&2")
+            // kubelet's own repository is often listed with an exclude, to be lifted for exactly this; dnf 5 has no option for
+            // it, dnf 4 no setting.
+            format!(
+                "set -eu\ncase $({word} --version 2>/dev/null) in\n  *dnf5*) all='--setopt=disable_excludes=*';;\n  *) all=--disableexcludes=all;;\nesac\n{word} install -y \"$all\" {epochless} >&2"
+            )
         }
     }
 }
@@ -250,7 +253,26 @@ mod tests {
         let packages = vec![Package { name: "kubelet".into(), version: "1.12.6-0".into() }];
         let script = |manager| PackageOp::Install { manager, packages: packages.clone() }.script();
         assert!(script(Manager::Apt).contains("'kubelet=1.12.6-0'"), "{}", script(Manager::Apt));
-        assert!(script(Manager::Yum).contains("yum install -y --disableexcludes=all kubelet-1.12.6-0 "));
+        // By rpm's managers, also what their repository's settings exclude, each in its own words.
+        let dir = tempfile::tempdir().unwrap();
+        let said = |manager: Manager, version: &str| {
+            let (program, args) = (dir.path().join(manager.word()), dir.path().join("args"));
+            let text = format!(
+                "#!/bin/sh\n[ \"$1\" != --version ] || exec echo '{version}'\necho \"$@\" > {}\n",
+                args.display()
+            );
+            fs::write(&program, text).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+            let script = format!("PATH={}:$PATH\n{}", dir.path().display(), script(manager));
+            assert!(Command::new("sh").args(["-c", &script]).status().unwrap().success());
+            fs::read_to_string(args).unwrap()
+        };
+        assert_eq!(said(Manager::Yum, "3.4.3"), "install -y --disableexcludes=all kubelet-1.12.6-0\n");
+        assert_eq!(said(Manager::Dnf, "4.14.0"), "install -y --disableexcludes=all kubelet-1.12.6-0\n");
+        assert_eq!(
+            said(Manager::Dnf, "dnf5 version 5.2.6.2"),
+            "install -y --setopt=disable_excludes=* kubelet-1.12.6-0\n"
+        );
     }
 
     #[test]
