@@ -182,7 +182,8 @@ async fn stopped(twin: &mut Twin) {
     twin.both("node01: the agent is there again", |side| async move {
         let ready = || async {
             let pods = side.kube.pods_on("kube-system", "k8s-app=calico-node", "node01.example.com").await;
-            pods.unwrap_or_default().iter().map(|p| format!("ready {} {}", p.ready, p.state)).collect()
+            let pods = pods.unwrap_or_default();
+            pods.iter().map(|p| format!("ready {} {}", p.ready, p.state)).collect::<Vec<_>>().join("\n")
         };
         until(|t| t == "ready true Running", ready).await
     })

@@ -288,7 +288,8 @@ async fn no_space(twin: &mut Twin) {
             options.with_member(first);
             let mut c = client(&side, "master01").await;
             status(c.alarm(action, kind, Some(options)).await, |r| {
-                r.alarms().iter().map(|a| format!("{:?} own {}", a.alarm(), a.member_id() == first)).collect()
+                let told = r.alarms().iter().map(|a| format!("{:?} own {}", a.alarm(), a.member_id() == first));
+                told.collect::<Vec<_>>().join("\n")
             })
         }
     };

@@ -300,7 +300,8 @@ async fn calico(twin: &mut Twin) {
     twin.both("pods of components", |side| async move {
         said(side.kube.pods("kube-system", "tier=control-plane").await, |mut all| {
             all.sort_by(|a, b| a.name.cmp(&b.name));
-            all.iter().map(|p| format!("{} {} ready {} {}\n", p.name, p.node, p.ready, p.state)).collect()
+            let told = all.iter().map(|p| format!("{} {} ready {} {}", p.name, p.node, p.ready, p.state));
+            told.collect::<Vec<_>>().join("\n")
         })
     })
     .await;
@@ -325,7 +326,8 @@ async fn calico(twin: &mut Twin) {
         let again = said(side.kube.delete_pod("kube-system", old).await, ok);
         let fresh = || async {
             let now = on().await.unwrap_or_default();
-            now.iter().map(|p| format!("{} new {} ready {}", now.len(), p.uid != old.uid, p.ready)).collect()
+            let told = now.iter().map(|p| format!("{} new {} ready {}", now.len(), p.uid != old.uid, p.ready));
+            told.collect::<Vec<_>>().join("\n")
         };
         format!("{deleted} {again} {}", super::twin::until(|t| t == "1 new true ready true", fresh).await)
     })
@@ -357,10 +359,8 @@ async fn tokens(twin: &mut Twin) {
         }
         let with = side.kube.with_token(token);
         for path in ["/api/v1/nodes", "/api/v1/namespaces/kube-system/secrets", "/healthz", "/api/v1", "/version"] {
-            out += &format!(
-                "{path}: {}\n",
-                sent(&Side { kube: with.clone(), ..side.clone() }, Method::GET, path, None).await
-            );
+            let told = sent(&Side { kube: with.clone(), ..side.clone() }, Method::GET, path, None).await;
+            out = out + path + ": " + &told + "\n";
         }
         out
     })

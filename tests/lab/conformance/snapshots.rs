@@ -20,6 +20,9 @@ const BIN: &str = "/usr/local/bin";
 /// Ports that nothing uses.
 const PORTS: (u16, u16) = (23790, 23800);
 
+/// What is wrong with a way to a member.
+type Change = Box<dyn Fn(&mut EtcdctlAccess)>;
+
 fn save(side: &Side, change: impl FnOnce(&mut EtcdctlAccess), path: PathBuf) -> Op {
     let etcd = &side.cluster.etcd;
     let mut access = EtcdctlAccess {
@@ -43,7 +46,7 @@ pub async fn all(twin: &mut Twin) {
         told.lines().map(|l| l.split(' ').take(4).collect::<Vec<_>>().join(" ") + "\n").collect()
     })
     .await;
-    let wrong: [(&str, Box<dyn Fn(&mut EtcdctlAccess)>); 3] = [
+    let wrong: [(&str, Change); 3] = [
         ("no such CA", Box::new(|a| a.ca = at("none"))),
         ("no such key", Box::new(|a| a.key = at("none"))),
         ("no such tool", Box::new(|a| a.bin = at("none"))),

@@ -250,7 +250,7 @@ impl Twin {
         F: Fn(Side) -> A,
         A: Future<Output = String>,
     {
-        let (lab, practice) = tokio::join!(ask(self.lab.clone()), ask(self.practice.clone()));
+        let (lab, practice) = tokio::join!(Box::pin(ask(self.lab.clone())), Box::pin(ask(self.practice.clone())));
         self.compare(case, &lab, &practice);
     }
 

@@ -1,6 +1,6 @@
 //! Ports as they are dialled, and TLS as it is spoken there.
 
-use std::net::IpAddr;
+use std::{fmt::Write as _, net::IpAddr};
 
 use banister::{
     cluster::{EtcdPair, HostName},
@@ -78,7 +78,7 @@ pub async fn all(twin: &mut Twin) {
                     Ok(client) => banister::engine::act::handshake::ask(&side.remote, &client, from, to, port).await,
                     Err(e) => Err(e.to_string()),
                 };
-                told += &format!("{pair} {port} {asked:?}\n");
+                let _ = writeln!(told, "{pair} {port} {asked:?}");
             }
         }
         told
