@@ -143,21 +143,20 @@ fn a_question_left_out_is_not_counted() {
 #[test]
 fn a_question_before_a_step_fits_the_smallest_terminal() {
     let mut model = guided();
-    insta_named("predict", &model);
+    insta_named("training-predict", &model);
     press(&mut model, "1");
-    insta_named("predict-told", &model);
+    insta_named("training-predict-told", &model);
 }
 
 fn insta_named(name: &str, model: &Model) {
     let settings = crate::screens::settings();
-    let name = format!("training-{name}");
     settings.bind(|| insta::assert_snapshot!(name, shown(model)));
 }
 
 #[test]
 fn a_drill_holds_the_survey_back_and_opens_with_its_story() {
     let mut model = drilled("typo-2378");
-    insta_named("drill-menu", &model);
+    insta_named("training-drill-menu", &model);
     update(&mut model, key(KeyCode::Esc));
     let survey = shown(&model);
     assert!(survey.contains("held back") && survey.contains("BLOCKED"), "{survey}");
@@ -182,14 +181,14 @@ fn named_repaired_and_debriefed() {
     let mut model = drilled("typo-2378");
     assert_eq!(choose(&mut model, "repair it: once it is named"), [], "first it is named");
     choose(&mut model, "name the fault");
-    insta_named("drill-name", &model);
+    insta_named("training-drill-name", &model);
     choose(&mut model, "A firewall came up");
     assert!(shown(&model).contains("That is not it"));
     choose(&mut model, "name the fault");
     choose(&mut model, "listens for its peers at 2378");
     assert!(shown(&model).contains("Right, that is the fault"));
     choose(&mut model, "2  repair it");
-    insta_named("drill-repair", &model);
+    insta_named("training-drill-repair", &model);
     let wish = choose(&mut model, "Restart etcd on master01 and master03");
     let [Effect::Drill(DrillWish::Repair(wrong))] = wish[..] else { panic!("{wish:?}") };
     assert!(shown(&model).contains("being done"));
@@ -201,7 +200,7 @@ fn named_repaired_and_debriefed() {
     let wish = choose(&mut model, "Write 2380");
     let [Effect::Drill(DrillWish::Repair(right))] = wish[..] else { panic!("{wish:?}") };
     feed(&mut model, [Msg::Tick(now(61_000)), done(right, true)]);
-    insta_named("drill-debrief", &model);
+    insta_named("training-drill-debrief", &model);
     assert!(shown(&model).contains("Cured: 70 points"));
     feed(&mut model, [Msg::Tick(now(90_000))]);
     assert!(shown(&model).contains("Cured: 70 points"), "the time stands still");
@@ -246,7 +245,7 @@ fn a_file_is_looked_into_and_a_line_changed() {
     feed(&mut model, [ch('j'), key(KeyCode::Enter)]);
     // From ` \` back to the digit.
     feed(&mut model, [key(KeyCode::Left), key(KeyCode::Left), key(KeyCode::Backspace), ch('0')]);
-    insta_named("drill-file", &model);
+    insta_named("training-drill-file", &model);
     let saved = update(&mut model, key(KeyCode::Enter));
     let text = "one\n--listen-peer-urls https://10.10.33.38:2370 \\\nthree\n".to_owned();
     assert_eq!(saved, [Effect::Drill(DrillWish::Save { file: 0, text })]);
@@ -258,6 +257,42 @@ fn a_file_is_looked_into_and_a_line_changed() {
     assert_eq!(dropped, [Effect::Drill(DrillWish::Save { file: 0, text: "one\nthree\n".to_owned() })]);
     feed(&mut model, [key(KeyCode::Esc), key(KeyCode::Esc)]);
     assert!(shown(&model).contains("name the fault"));
+}
+
+#[test]
+fn a_line_end_is_said_and_taken_away() {
+    let mut model = drilled("nodename-newline");
+    choose(&mut model, "look into a file");
+    choose(&mut model, "master02:/var/lib/calico/nodename");
+    feed(&mut model, [Msg::Drill(DrillMsg::File { at: 0, text: Ok("master02.example.com\n".into()) })]);
+    assert!(shown(&model).contains("ends with a line end"));
+    let save = |text: &str| [Effect::Drill(DrillWish::Save { file: 0, text: text.into() })];
+    assert_eq!(press(&mut model, "n"), save("master02.example.com"));
+    assert!(shown(&model).contains("ends without a line end"));
+    assert_eq!(press(&mut model, "n"), save("master02.example.com\n"));
+    // A file without one keeps it so when a line is changed.
+    feed(&mut model, [Msg::Drill(DrillMsg::File { at: 0, text: Ok("name".into()) })]);
+    feed(&mut model, [key(KeyCode::Enter), ch('s')]);
+    assert_eq!(update(&mut model, key(KeyCode::Enter)), save("names"));
+}
+
+#[test]
+fn what_is_done_in_another_terminal_counts_as_by_hand() {
+    let mut model = drilled("nodename-newline");
+    feed(&mut model, [Msg::Drill(DrillMsg::Outside("/tmp/banister-drill-1".into()))]);
+    choose(&mut model, "look into a file");
+    insta_named("training-drill-files", &model);
+    feed(&mut model, [Msg::Drill(DrillMsg::Done { repair: None, refused: None, cured: false })]);
+    assert!(shown(&model).contains("Saved."), "{}", shown(&model));
+    update(&mut model, key(KeyCode::Esc));
+    choose(&mut model, "name the fault");
+    choose(&mut model, "ends with a line end");
+    choose(&mut model, "2  repair it");
+    let wish = choose(&mut model, "Delete calico's pod on master02");
+    let [Effect::Drill(DrillWish::Repair(at))] = wish[..] else { panic!("{wish:?}") };
+    // Not the right one by itself, and not counted: the file had been changed before.
+    feed(&mut model, [Msg::Drill(DrillMsg::Done { repair: Some(at), refused: None, cured: true })]);
+    assert!(shown(&model).contains("Cured: 100 points"), "{}", shown(&model));
 }
 
 #[test]
