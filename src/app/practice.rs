@@ -131,11 +131,11 @@ fn list() {
     let mut lines = vec![tr!("Scenarios:")];
     for name in Scenario::names() {
         let about = Scenario::find(name).map(|s| s.about).unwrap_or_default();
-        lines.push(format!("  {name:18} {}", about.get()));
+        lines.push(format!("  {name:20} {}", about.get()));
     }
     lines.push(tr!("Drills, * easy to *** hard:"));
     for drill in Drill::names().filter_map(|name| Drill::find(name).ok().flatten()) {
-        lines.push(format!("  {:18} {:3} {}", drill.name, "*".repeat(usize::from(drill.level)), drill.title.get()));
+        lines.push(format!("  {:20} {:3} {}", drill.name, "*".repeat(usize::from(drill.level)), drill.title.get()));
     }
     say(&lines);
 }

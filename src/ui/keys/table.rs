@@ -65,7 +65,7 @@ pub const TABLE: &[Binding] = &[
         &[key(KeyCode::Esc)],
         Action::No,
         &[C::Predict],
-        "leave it out",
+        "skip the question",
         mark!("Leave the question out; it is not counted"),
     ),
     bind(&[ch('D')], Action::Drill, SCREENS, mark!("drill"), mark!("The drill: name the fault, repair it, a hint")),
