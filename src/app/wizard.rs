@@ -44,7 +44,7 @@ use crate::{
     watch::{self, LogMsg},
 };
 
-/// How often the clock, ages and the spinner move on.
+/// How often the spinner moves on. Where nothing runs, only the clock and ages do, once a second.
 const TICK: Duration = Duration::from_millis(250);
 
 /// Runs the wizard in a terminal that was taken, and gives it back; the exit code.
@@ -171,13 +171,21 @@ impl Wizard {
         self.look();
         self.draw(&mut taken.screen);
         let mut pace = Pace::new(self.began.elapsed());
+        let mut second = -1;
         loop {
             // In this order: a flood of lines must not starve keys or frames.
             let (leave, at_once) = tokio::select! {
                 biased;
                 input = taken.next() => (self.input(input), true),
                 () = due(pace.due(), self.began) => (false, true),
-                _ = tick.tick() => (self.tell(Msg::Tick(now(self.began))), true),
+                _ = tick.tick() => {
+                    let time = now(self.began);
+                    if !self.model.moves() && time.clock.second() == second {
+                        continue;
+                    }
+                    second = time.clock.second();
+                    (self.tell(Msg::Tick(time)), true)
+                }
                 Some(inner) = inbox.recv() => (self.inner(inner), false),
                 Some(lines) = next_lines(&mut self.logs) => (self.tell(Msg::Journal(lines)), false),
             };

@@ -110,6 +110,11 @@ impl CertInfo {
         (self.not_after - now).div_euclid(86_400)
     }
 
+    /// Whole days since it ended, at `now`; both in seconds since the epoch.
+    pub fn days_past(&self, now: i64) -> i64 {
+        (now - self.not_after) / 86_400
+    }
+
     /// Whether it holds at `now`.
     pub fn valid_at(&self, now: i64) -> bool {
         (self.not_before..=self.not_after).contains(&now)

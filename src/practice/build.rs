@@ -95,7 +95,10 @@ pub fn cluster_of(scenario: &Scenario, options: Options) -> Result<Cluster, Scen
         );
     }
     let text = serde_yaml::to_string(&file).map_err(|e| wrong(e.to_string()))?;
-    let path = PathBuf::from(format!("practice/{}.yaml", scenario.name));
+    // A scenario of the operator's own is named by its file.
+    let ending =
+        if Path::new(&scenario.name).extension().is_some_and(|e| e == "yaml" || e == "yml") { "" } else { ".yaml" };
+    let path = PathBuf::from(format!("practice/{}{ending}", scenario.name));
     file::parse(&text, &path, None).map_err(|e| wrong(e.to_string()))
 }
 

@@ -59,9 +59,12 @@ pub fn row(left: &Line<'_>, right: &Line<'_>, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// A panel's title on a rule; returns the area below.
+/// Fewest columns that a cut title still tells something in.
+const SHORTEST: usize = 8;
+
+/// A panel's title on a rule; returns the area below. Where both don't fit, the title is cut, not what stands at the right.
 pub fn titled(
-    title: Vec<Span<'static>>,
+    mut title: Span<'static>,
     right: Vec<Span<'static>>,
     focused: bool,
     area: Rect,
@@ -75,10 +78,17 @@ pub fn titled(
     for x in top.left()..top.right() {
         buf[(x, top.y)].set_char('─').set_style(rule);
     }
-    let mut left = vec![span(" ", Tone::Plain)];
-    left.extend(title);
-    left.push(span(" ", Tone::Plain));
-    let left = Line::from(left);
+    let room = area.width.saturating_sub(2);
+    let wide = |spans: &[Span<'_>]| spans.iter().map(Span::width).sum::<usize>();
+    // A blank at each end of both, and a piece of the rule between them.
+    let spare = usize::from(room).saturating_sub(wide(&right) + 5);
+    if !right.is_empty() && spare >= SHORTEST && title.width() > spare {
+        // The blanks of a focused title stay.
+        let words = title.content.trim_end().to_owned();
+        let end = if words.len() < title.content.len() { " " } else { "" };
+        title.content = format!("{}{end}", text::fit(&words, spare - end.len())).into();
+    }
+    let left = Line::from(vec![span(" ", Tone::Plain), title, span(" ", Tone::Plain)]);
     let right = if right.is_empty() {
         Line::default()
     } else {
@@ -87,7 +97,6 @@ pub fn titled(
         spans.push(span(" ", Tone::Plain));
         Line::from(spans)
     };
-    let room = area.width.saturating_sub(2);
     let left_width = u16::try_from(left.width()).unwrap_or(room).min(room);
     buf.set_line(area.x + area.width.min(1), area.y, &left, left_width);
     let right_width = u16::try_from(right.width()).unwrap_or(u16::MAX);
@@ -125,6 +134,12 @@ fn corner(word: &str, y: u16, area: Rect, buf: &mut Buffer) {
     if width < area.width {
         let x = area.right() - width;
         whole_left_of(x, y, buf);
+        // A word that goes on below must not look as if it ended here.
+        let covers = (x..area.right()).any(|x| !buf[(x, y)].symbol().trim().is_empty());
+        if covers && x > area.left() {
+            whole_left_of(x - 1, y, buf);
+            buf[(x - 1, y)].set_char('…');
+        }
         buf.set_stringn(x, y, word, usize::from(width), style(Tone::Plain).patch(style(Tone::Selected)));
     }
 }
@@ -139,10 +154,19 @@ pub fn whole_left_of(x: u16, y: u16, buf: &mut Buffer) {
     }
 }
 
+/// Fewest columns of what is below that are worth showing beside something on top.
+const SLIVER: u16 = 20;
+
 /// Empties an area for something on top, and a little at both sides: single letters of what is below would distract.
 pub fn clear(area: Rect, within: Rect, buf: &mut Buffer) {
-    let left = area.left().saturating_sub(2).max(within.left());
-    let right = area.right().saturating_add(2).min(within.right());
+    let mut left = area.left().saturating_sub(2).max(within.left());
+    let mut right = area.right().saturating_add(2).min(within.right());
+    if left - within.left() < SLIVER {
+        left = within.left();
+    }
+    if within.right() - right < SLIVER {
+        right = within.right();
+    }
     let area = Rect { x: left, width: right - left, ..area };
     for y in area.top()..area.bottom() {
         whole_left_of(area.left(), y, buf);

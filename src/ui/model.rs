@@ -1,5 +1,14 @@
 //! Everything the screen shows. Only [`super::update`] changes it.
 
+mod asked;
+mod live;
+mod parts;
+
+pub(super) use asked::{Ask, Asking, End, Palette, Prompt, PromptKind, Quit};
+pub(super) use live::{Answered, Beat, CertKind, Etcd, Held, Masters, Nodes};
+pub use parts::{Panel, Phase, Section};
+pub(super) use parts::{Place, Scroll};
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -10,23 +19,20 @@ use super::{
     journal::Journal,
     keys::{self, Context},
     log::Log,
-    message::{ConnectState, Now, Secret},
+    message::{ConnectState, Now},
     steps::StepRow,
     theme::Theme,
     training::Training,
-    xray::Matrix,
 };
 use crate::{
-    cluster::{Cluster, EtcdPair, HostName, Voters},
+    cluster::{Cluster, HostName, Voters},
     engine::{
         StepId,
-        confirm::{ConfirmRequest, Failure},
+        confirm::Failure,
         event::{Outcome, StepState},
     },
     pki::San,
-    remote::etcd::Membership,
-    survey::{Finding, HostObserved, Observed},
-    watch::{NodesSeen, Port, PortSeen},
+    survey::{Finding, Observed},
 };
 
 /// The smallest terminal everything fits in: columns and rows.
@@ -84,255 +90,6 @@ pub struct Setup {
     pub size: (u16, u16),
     /// Whether the cluster is a practice one.
     pub practice: bool,
-}
-
-/// Which screen there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// Connecting to the hosts, then looking at them.
-    Connecting,
-    /// What the survey found.
-    Survey,
-    /// The steps.
-    Wizard,
-    /// A step failed.
-    Failed,
-    /// It is over.
-    Finished,
-}
-
-/// A panel of the wizard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Panel {
-    /// The step list.
-    Steps,
-    /// The selected step.
-    Step,
-    /// etcd's members.
-    Etcd,
-    /// The log of operations.
-    Log,
-    /// The journals of the hosts.
-    Journal,
-    /// The certificates.
-    Certs,
-    /// The masters side by side.
-    Masters,
-    /// The cluster's nodes.
-    Nodes,
-}
-
-impl Panel {
-    /// All, in the order of Tab.
-    pub const ALL: [Self; 8] =
-        [Self::Steps, Self::Step, Self::Etcd, Self::Log, Self::Journal, Self::Certs, Self::Masters, Self::Nodes];
-
-    /// The place it takes where several panels are on screen.
-    pub(super) const fn place(self) -> Place {
-        match self {
-            Self::Steps => Place::List,
-            Self::Step | Self::Certs | Self::Masters | Self::Nodes => Place::Upper,
-            Self::Etcd => Place::Etcd,
-            Self::Log | Self::Journal => Place::Lower,
-        }
-    }
-}
-
-/// A place on the screen; panels of one place take turns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    List,
-    Upper,
-    Etcd,
-    Lower,
-}
-
-/// What of a step is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Section {
-    /// What, why, what the runbook says; in a confirm dialog first what it comes to.
-    About,
-    /// The exact commands.
-    Commands,
-    /// File diffs and names in certificates.
-    Changes,
-    /// How to get back.
-    Undo,
-}
-
-impl Section {
-    /// All, in order; the keys 1 to 4.
-    pub const ALL: [Self; 4] = [Self::About, Self::Commands, Self::Changes, Self::Undo];
-
-    /// Its word in the tab row.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::About => trs!("about"),
-            Self::Commands => trs!("commands"),
-            Self::Changes => trs!("changes"),
-            Self::Undo => trs!("undo"),
-        }
-    }
-}
-
-/// The live look at etcd.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Etcd {
-    /// The last good look and its moment.
-    pub last: Option<(Membership, Duration)>,
-    /// Why the look after that failed.
-    pub error: Option<String>,
-    /// The last looks, oldest first: a small history.
-    pub history: VecDeque<Beat>,
-}
-
-/// What is kept of a look at etcd.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Beat {
-    pub at: Duration,
-    /// The newest revision.
-    pub revision: i64,
-    /// How each member answered.
-    pub answers: Vec<Answered>,
-}
-
-/// A member's answer, for the history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Answered {
-    pub member: u64,
-    pub voter: bool,
-    /// How long it took; `None` when there was none.
-    pub latency: Option<Duration>,
-}
-
-/// The live look at the masters. Each host and each port is looked at in its own time.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Masters {
-    /// In the order of the file, each with the moment it was looked at.
-    pub hosts: Vec<(HostObserved, Duration)>,
-    /// The same, compared.
-    pub matrix: Matrix,
-    /// What the ports serve, and when that was seen.
-    pub served: Vec<(PortSeen, Duration)>,
-}
-
-impl Masters {
-    /// When the oldest of the looks at hosts was taken.
-    pub fn oldest(&self) -> Option<Duration> {
-        self.hosts.iter().map(|(_, at)| *at).min()
-    }
-
-    /// A host, and when it was looked at.
-    pub fn host(&self, name: &HostName) -> Option<&(HostObserved, Duration)> {
-        self.hosts.iter().find(|(h, _)| &h.name == name)
-    }
-
-    /// What a port serves.
-    pub fn port(&self, host: &HostName, port: Port) -> Option<&PortSeen> {
-        self.served.iter().map(|(p, _)| p).find(|p| &p.host == host && p.port == port)
-    }
-}
-
-/// The live look at the nodes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Nodes {
-    /// The last good look and its moment.
-    pub last: Option<(NodesSeen, Duration)>,
-    /// Whom the look after that was asked of in vain, and what they said.
-    pub tried: Vec<(HostName, String)>,
-}
-
-/// A certificate of a master.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum CertKind {
-    Etcd(EtcdPair),
-    Apiserver,
-}
-
-/// What the live panels show while they are held still.
-#[derive(Debug, Clone)]
-pub(super) struct Held {
-    pub etcd: Etcd,
-    pub masters: Masters,
-    pub nodes: Nodes,
-}
-
-/// A line that is being typed.
-#[derive(Debug, Clone)]
-pub(super) struct Prompt {
-    pub kind: PromptKind,
-    pub typed: String,
-    /// What Esc goes back to: the selected step, or the filter or needle of before.
-    pub selected: usize,
-    pub before: String,
-}
-
-/// What a typed line is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PromptKind {
-    /// Find a step.
-    Step,
-    /// Find text in the journals.
-    Text,
-    /// Filter the journals.
-    Filter,
-}
-
-/// The command palette.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Palette {
-    pub typed: String,
-    pub selected: usize,
-}
-
-/// A question of the engine that waits for an answer.
-#[derive(Debug, Clone)]
-pub(super) struct Asking {
-    pub request: ConfirmRequest,
-    /// Put aside to look around first.
-    pub hidden: bool,
-    /// What was typed so far.
-    pub typed: String,
-    pub section: Section,
-}
-
-/// A question of the login, or of the lock on the cluster.
-#[derive(Debug, Clone)]
-pub(super) enum Ask {
-    HostKey { id: u64, host: HostName, address: String, key_type: String, fingerprint: String },
-    TakeOver { id: u64, lock: crate::remote::lock::Lock },
-    Secret { id: u64, prompt: String, second: bool, typed: Secret },
-}
-
-/// The question before leaving.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Quit {
-    /// Stopping was asked for already and something still runs: leaving now abandons it.
-    pub hard: bool,
-    pub typed: String,
-}
-
-/// How it ended.
-#[derive(Debug, Clone)]
-pub(super) enum End {
-    Outcome(Outcome, String),
-    /// The program itself broke.
-    Fatal(String),
-}
-
-/// First line shown, by what scrolls.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Scroll {
-    pub step: usize,
-    pub etcd: usize,
-    pub certs: usize,
-    pub masters: usize,
-    /// The first of the masters side by side that is shown.
-    pub masters_from: usize,
-    pub nodes: usize,
-    pub screen: usize,
-    pub dialog: usize,
-    pub help: usize,
 }
 
 /// Everything the screen shows.
@@ -476,6 +233,11 @@ impl Model {
     pub fn busy(&self) -> bool {
         let started = self.starting || !self.steps.is_empty();
         started && self.end.is_none() && self.asking.is_none() && self.failure.is_none()
+    }
+
+    /// Whether something on the screen moves on faster than the clock: the spinner, or a key that is not to be pressed yet.
+    pub fn moves(&self) -> bool {
+        self.busy() || !self.settled()
     }
 
     /// Whether the panels are looked at from the survey, before anything was started.

@@ -49,6 +49,18 @@ fn take(text: &str, columns: usize) -> &str {
     text
 }
 
+/// The same, up to a blank in the last quarter where there is one: half a word is hard to read.
+fn take_words(text: &str, columns: usize) -> &str {
+    let taken = take(text, columns);
+    if taken.len() == text.len() {
+        return taken;
+    }
+    match taken.rfind(' ') {
+        Some(blank) if width(&taken[..blank]) >= columns - columns / 4 => &taken[..=blank],
+        _ => taken,
+    }
+}
+
 /// Prose, wrapped at spaces and between Chinese characters; lines of the text stay lines, an empty text is no line.
 pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(1);
@@ -58,16 +70,17 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     text.trim_end().lines().flat_map(|line| textwrap::wrap(line, &options)).map(std::borrow::Cow::into_owned).collect()
 }
 
-/// Code, wrapped where the column ends and nothing dropped; continued lines begin with `↪ `.
+/// Code and logs, wrapped where the column ends, or at a blank shortly before, and nothing dropped; continued lines begin
+/// with `↪ `.
 pub fn wrap_code(text: &str, columns: usize) -> Vec<String> {
     let columns = columns.max(4);
     let mut out = Vec::new();
     for line in text.lines() {
-        let first = take(line, columns);
+        let first = take_words(line, columns);
         out.push(first.to_owned());
         let mut rest = &line[first.len()..];
         while !rest.is_empty() {
-            let part = take(rest, columns - 2);
+            let part = take_words(rest, columns - 2);
             out.push(format!("↪ {part}"));
             rest = &rest[part.len()..];
         }
@@ -185,6 +198,8 @@ mod tests {
             assert!(lines.iter().all(|l| width(l) <= columns), "{columns}");
             assert_eq!(lines.iter().map(|l| l.trim_start_matches("↪ ")).collect::<String>(), code, "{columns}");
         }
+        assert_eq!(wrap_code("systemctl enable --now etcd", 21), ["systemctl enable ", "↪ --now etcd"]);
+        assert_eq!(wrap_code("cat averylongnameofafile", 12), ["cat averylon", "↪ gnameofafi", "↪ le"]);
     }
 
     #[test]

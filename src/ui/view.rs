@@ -108,22 +108,7 @@ pub(super) fn furthest_master(model: &Model) -> usize {
 
 /// What is left to say where nothing fits: why, and that the run goes on regardless.
 fn too_small(model: &Model, area: Rect, buf: &mut Buffer) {
-    let width = usize::from(area.width);
-    // First, since of the lowest terminal only the first line is left.
-    let why = if model.practice { trs!("PRACTICE: terminal too small") } else { trs!("terminal too small") };
-    let mut lines = vec![
-        line(text::fit(why, width), Tone::Strong),
-        line(
-            tr!(
-                "{width}x{height}, needs {columns}x{rows}",
-                width = area.width,
-                height = area.height,
-                columns = SMALLEST.0,
-                rows = SMALLEST.1
-            ),
-            Tone::Plain,
-        ),
-    ];
+    let mut lines = why_too_small(model.practice, area);
     let state = match model.phase {
         _ if model.asking.is_some() => trs!("a step waits for your answer"),
         Phase::Failed => trs!("a step failed: enlarge to choose"),
@@ -143,4 +128,22 @@ fn too_small(model: &Model, area: Rect, buf: &mut Buffer) {
     for (y, l) in (area.top()..area.bottom()).zip(&lines) {
         row(l, &Line::default(), Rect { y, height: 1, ..area }, buf);
     }
+}
+
+/// Why nothing more is shown, and that keys are not heard meanwhile.
+pub(super) fn why_too_small(practice: bool, area: Rect) -> Vec<Line<'static>> {
+    // First, since of the lowest terminal only the first line is left.
+    let why = if practice { trs!("PRACTICE: terminal too small") } else { trs!("terminal too small") };
+    let size = tr!(
+        "{width}x{height}, needs {columns}x{rows}",
+        width = area.width,
+        height = area.height,
+        columns = SMALLEST.0,
+        rows = SMALLEST.1
+    );
+    vec![
+        line(text::fit(why, usize::from(area.width)), Tone::Strong),
+        line(size, Tone::Plain),
+        line(trs!("no key is heard but Ctrl-C"), Tone::Plain),
+    ]
 }

@@ -10,6 +10,7 @@ use ratatui::Frame;
 use super::{
     keys::{self, Action, Context},
     message::{Msg, Now},
+    model::SMALLEST,
     screens,
     theme::Theme,
 };
@@ -151,6 +152,11 @@ pub fn update(welcome: &mut Welcome, msg: &Msg) -> Option<Chosen> {
         Msg::Key(event) => {
             welcome.said = None;
             let binding = keys::find(welcome.context(), event).filter(|b| welcome.available(b.action))?;
+            // What can't be seen can't be chosen.
+            let too_small = welcome.size.0 < SMALLEST.0 || welcome.size.1 < SMALLEST.1;
+            if too_small && binding.action != Action::Quit {
+                return None;
+            }
             return act(welcome, binding.action);
         }
         _ => {}

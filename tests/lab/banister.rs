@@ -103,17 +103,18 @@ impl Desk {
     }
 
     /// The same, killed (SIGKILL) as soon as a line of its output satisfies `kill`.
-    pub fn until(&self, arguments: &[&str], file: &Path, kill: impl FnMut(&str) -> bool) -> Ran {
-        self.until_limited(arguments, file, None, kill)
+    pub fn until(&self, arguments: &[&str], file: &Path, mut kill: impl FnMut(&str) -> bool) -> Ran {
+        self.until_limited(arguments, file, None, |line, _| kill(line))
     }
 
-    /// The same, where no file of its own may get longer than so many KiB: a disk that is full, without a disk.
+    /// The same, told which process it is, where no file of its own may get longer than so many KiB: a disk that is full,
+    /// without a disk.
     pub fn until_limited(
         &self,
         arguments: &[&str],
         file: &Path,
         limit: Option<u32>,
-        mut kill: impl FnMut(&str) -> bool,
+        mut kill: impl FnMut(&str, u32) -> bool,
     ) -> Ran {
         let began = Instant::now();
         let mut command = self.command(arguments, file);
@@ -130,7 +131,7 @@ impl Desk {
                 Ok(line) => {
                     said.push_str(&line);
                     said.push('\n');
-                    if kill(&line) {
+                    if kill(&line, child.id()) {
                         child.kill().expect("kill");
                     }
                 }

@@ -36,6 +36,7 @@ pub const SCENES: &[&str] = &[
     "connecting-failed",
     "survey-blocked",
     "survey-warnings",
+    "survey-clean",
     "wizard-idle",
     "wizard-running",
     "wizard-waiting",
@@ -47,12 +48,21 @@ pub const SCENES: &[&str] = &[
     "wizard-log",
     "wizard-aside",
     "wizard-zoom",
+    "wizard-failed",
+    "wizard-outcomes",
+    "wizard-quorum-lost",
     "confirm-reversible",
     "confirm-disruptive",
     "confirm-irreversible",
     "confirm-paste",
+    "confirm-commands",
+    "confirm-changes",
+    "confirm-undo",
+    "confirm-quit",
     "failed",
     "failed-undo",
+    "failed-refused",
+    "failed-quit",
     "refused",
     "finished",
     "finished-stopped",
@@ -68,6 +78,7 @@ pub const SCENES: &[&str] = &[
     "live-nodes-trouble",
     "live-nodes-down",
     "live-etcd-learner",
+    "live-etcd-whole",
     "live-journal",
     "live-journal-trouble",
     "live-journal-whole",
@@ -547,7 +558,13 @@ pub fn scene(name: &str, size: (u16, u16), theme: Theme) -> Model {
     let m = &mut model;
     match name.split('-').next().unwrap_or_default() {
         "connecting" => connecting_scene(name, m),
-        "survey" => feed(m, [Msg::Tick(now(8_000)), Msg::Survey(Arc::new(observed(name == "survey-blocked")))]),
+        "survey" => {
+            let mut observed = observed(name == "survey-blocked");
+            if name == "survey-clean" {
+                observed.findings.clear();
+            }
+            feed(m, [Msg::Tick(now(8_000)), Msg::Survey(Arc::new(observed))]);
+        }
         "wizard" => wizard_scene(name, m),
         "confirm" => confirm_scene(name, m),
         "live" => live::scene(name, m),
@@ -651,6 +668,27 @@ fn wizard_scene(name: &str, m: &mut Model) {
             }
             feed(m, [ch('l'), key(KeyCode::PageUp), key(KeyCode::Up)]);
         }
+        "wizard-failed" => {
+            failed(m);
+            feed(m, [ch('v')]);
+        }
+        "wizard-outcomes" => {
+            running(m);
+            let states = [
+                (7, StepState::Undone),
+                (8, StepState::Skipped),
+                (9, StepState::Failed("master05: start of etcd failed with status 1".into())),
+                (10, StepState::Verifying),
+            ];
+            feed(m, states.map(|(at, state)| Msg::Engine(Event::State(steps()[at].id.clone(), state))));
+            feed(m, [ch('s'), ch('z')]);
+        }
+        "wizard-quorum-lost" => {
+            running(m);
+            let mut lost = degraded();
+            lost.members[1].status = Err("connection refused".into());
+            feed(m, [Msg::Etcd(Ok(lost), Duration::from_secs(44)), ch('e')]);
+        }
         "wizard-aside" => {
             asked(m, Risk::Irreversible);
             feed(m, [key(KeyCode::Esc)]);
@@ -666,6 +704,16 @@ fn confirm_scene(name: &str, m: &mut Model) {
     match name {
         "confirm-reversible" => asked(m, Risk::Reversible),
         "confirm-disruptive" => asked(m, Risk::Disruptive),
+        "confirm-commands" | "confirm-changes" | "confirm-undo" | "confirm-quit" => {
+            asked(m, Risk::Disruptive);
+            let pressed = match name {
+                "confirm-commands" => '2',
+                "confirm-changes" => '3',
+                "confirm-undo" => '4',
+                _ => 'q',
+            };
+            feed(m, [ch(pressed)]);
+        }
         "confirm-irreversible" => {
             asked(m, Risk::Irreversible);
             for c in "mast".chars() {
@@ -689,6 +737,15 @@ fn end_scene(name: &str, m: &mut Model) {
         "failed-undo" => {
             failed(m);
             feed(m, [ch('u'), Msg::Tick(now(51_000))]);
+        }
+        "failed-refused" => {
+            failed(m);
+            let refused = observed(true).findings.into_iter().take(1).collect();
+            feed(m, [Msg::Engine(Event::Failed(Failure { undo: None, output: vec![], refused, ..failure() }))]);
+        }
+        "failed-quit" => {
+            failed(m);
+            feed(m, [ch('q')]);
         }
         "refused" => {
             started(m);

@@ -273,6 +273,7 @@ pub fn scene(name: &str, m: &mut Model) {
         "live-masters-whole" => "mz",
         "live-nodes" | "live-nodes-trouble" | "live-nodes-down" => "o",
         "live-etcd-learner" => "e",
+        "live-etcd-whole" => "ez",
         "live-journal" | "live-journal-trouble" => "h",
         "live-journal-whole" => "hz",
         "live-journal-filter" => "Fhost:master02 unit:etcd too long",
@@ -290,7 +291,7 @@ pub fn scene(name: &str, m: &mut Model) {
         let tried = vec![refused("master01", 37), refused("master02", 38), refused("master03", 39)];
         feed(m, [Msg::Nodes(Err(tried), Duration::from_secs(70)), Msg::Tick(super::now(70_000))]);
     }
-    if name == "live-etcd-learner" {
+    if matches!(name, "live-etcd-learner" | "live-etcd-whole") {
         for i in 0..12 {
             let look = if (4..6).contains(&i) { super::degraded() } else { learning(i) };
             feed(m, [Msg::Etcd(Ok(look), Duration::from_secs(44 + 2 * i))]);

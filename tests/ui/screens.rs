@@ -101,6 +101,27 @@ fn too_small_says_so_and_what_goes_on() {
 }
 
 #[test]
+fn what_can_not_be_seen_can_not_be_agreed_to_and_the_small_screen_says_so() {
+    for (name, says) in [
+        ("confirm-reversible", "a step waits for your answer"),
+        ("failed", "a step failed: enlarge to choose"),
+        ("finished", "the run is over"),
+    ] {
+        let mut model = scene(name, SMALLEST, ALL);
+        crate::fixtures::feed(&mut model, [Msg::Tick(crate::fixtures::now(60_000))]);
+        let large = text(&draw(&model, SMALLEST));
+        crate::fixtures::feed(&mut model, [Msg::Resize(79, 24)]);
+        let small = text(&draw(&model, (79, 24)));
+        assert!(small.contains(says) && small.contains("no key is heard but Ctrl-C"), "{name}: {small}");
+        for key in ['y', 'r', 's', 'u', 'i', 'v', '2', '?'] {
+            assert_eq!(banister::ui::update(&mut model, crate::fixtures::ch(key)), [], "{name} {key}");
+        }
+        crate::fixtures::feed(&mut model, [Msg::Resize(SMALLEST.0, SMALLEST.1)]);
+        assert_eq!(text(&draw(&model, SMALLEST)), large, "{name}: a key that was not heard changed something");
+    }
+}
+
+#[test]
 fn the_quorum_line_is_on_every_screen_once_etcd_was_seen() {
     for name in SCENES.iter().filter(|n| !n.starts_with("connecting")) {
         let shown = text(&draw(&scene(name, (80, 24), ALL), (80, 24)));

@@ -17,7 +17,7 @@ use crossterm::event::KeyCode;
 
 use crate::{
     fixtures::{asked, ch, feed, fresh, join, key, now, observed},
-    screens::{draw, text},
+    screens::{draw, styled, text},
 };
 
 const SIZE: (u16, u16) = (80, 24);
@@ -149,8 +149,14 @@ fn a_question_before_a_step_fits_the_smallest_terminal() {
 }
 
 fn insta_named(name: &str, model: &Model) {
-    let settings = crate::screens::settings();
-    settings.bind(|| insta::assert_snapshot!(name, shown(model)));
+    crate::screens::settings().bind(|| {
+        for size in [SIZE, (120, 40), (200, 60)] {
+            let mut model = model.clone();
+            feed(&mut model, [Msg::Resize(size.0, size.1)]);
+            let name = format!("{name}@{}x{}", size.0, size.1);
+            insta::assert_snapshot!(name, styled(&draw(&model, size)));
+        }
+    });
 }
 
 #[test]

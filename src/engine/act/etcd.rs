@@ -256,7 +256,7 @@ impl WaitMember {
             }
         }
         Err(ActError::NotProven(tr!(
-            "{host}: {unit}.service does not stay up ({active}, {restarts} restarts); its last lines are above",
+            "{host}: {unit}.service does not stay up ({active}, {restarts} restarts); the output has its last lines",
             host = self.host,
             unit = self.unit,
             active = state.active,

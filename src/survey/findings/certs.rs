@@ -120,7 +120,7 @@ fn dates(view: &View<'_>, node: &Node, on_disk: &CertOnDisk, cert: &CertInfo, ou
         out.push(finding(
             view.where_it_serves(node),
             Some(node),
-            tr!("{path} expired {days} days ago", path = path, days = -days),
+            tr!("{path} expired {days} days ago", path = path, days = cert.days_past(view.now)),
             trs!("Connections made before it expired may live on; every new one is refused, and a restarted member would stay out.").into(),
             renew,
         ));

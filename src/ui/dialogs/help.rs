@@ -32,6 +32,10 @@ const SIGNS: &[(&str, &str)] = &[
 pub fn dialog(below: Context, available: impl Fn(Action) -> bool, width: usize) -> Dialog {
     let mut body = Vec::new();
     for binding in keys::TABLE.iter().filter(|b| b.contexts.contains(&below)) {
+        // Without a drill it never makes sense, not only now.
+        if binding.action == Action::Drill && !available(Action::Drill) {
+            continue;
+        }
         let tone = if available(binding.action) { Tone::Plain } else { Tone::Dim };
         body.extend(labelled_key(binding, width, tone));
     }

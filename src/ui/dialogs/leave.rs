@@ -44,7 +44,7 @@ fn soft(model: &Model) -> &'static str {
 
 fn hard(model: &Model) -> String {
     let running = model.current().and_then(|i| model.steps.get(i)).map(|s| s.info.title.clone());
-    let what = running.map(|t| format!(" ({t})")).unwrap_or_default();
+    let what = running.map(|title| tr!(" ({title})", title = title)).unwrap_or_default();
     tr!(
         "The running action{what} has not ended yet; it has a deadline and will.\nLeaving now abandons it: what it did is unknown until the next run has looked.",
         what = what

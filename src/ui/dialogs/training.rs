@@ -46,7 +46,7 @@ pub fn predict(model: &Model, predict: &Predict, width: usize) -> Dialog {
         keys(&[("Enter", tr!("on to the step"))])
     } else {
         let last = posed.choices.len();
-        keys(&[(&format!("1-{last}"), tr!("answer")), ("Esc", tr!("skip the question"))])
+        keys(&[(&format!("1-{last}"), tr!("answer")), ("Esc", tr!("skip it"))])
     };
     let score = model.training.walk.as_ref().map_or_else(Line::default, |w| {
         let words = tr!(" right so far: {right} of {answered} ", right = w.right, answered = w.answered);

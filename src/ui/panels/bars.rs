@@ -24,7 +24,7 @@ use crate::{
 pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
     buf.set_style(area, style(Tone::Selected));
     let file = model.cluster.path.file_name().map(|f| clean::line(&f.to_string_lossy())).unwrap_or_default();
-    let left = vec![
+    let mut left = vec![
         span(" banister ", Tone::Strong),
         span(format!(" {} ", clean::line(&model.cluster.name)), Tone::Strong),
         span(format!(" {file}"), Tone::Plain),
@@ -40,6 +40,10 @@ pub fn header(model: &Model, area: Rect, buf: &mut Buffer) {
         right.push(span("  ", Tone::Plain));
     }
     right.push(span(format!("{} ", model.now.clock.strftime("%H:%M:%S")), Tone::Plain));
+    // A piece of the file's name tells nothing.
+    if left.iter().chain(&right).map(Span::width).sum::<usize>() > usize::from(area.width) {
+        left.pop();
+    }
     row(&Line::from(left), &Line::from(right), area, buf);
 }
 
@@ -145,7 +149,8 @@ pub fn status(model: &Model, area: Rect, buf: &mut Buffer) {
         (vec![span(format!(" {said}"), Tone::Strong)], Vec::new())
     } else if let Some(asking) = model.asking.as_ref() {
         let question = tr!(" ? {title} waits for your answer ", title = asking.request.title);
-        (vec![span(question, Tone::Selected), span(trs!("  a opens the question"), Tone::Plain)], Vec::new())
+        let how = if asking.hidden { trs!("  a opens the question") } else { "" };
+        (vec![span(question, Tone::Selected), span(how, Tone::Plain)], Vec::new())
     } else if model.failure.is_some() && model.phase == Phase::Wizard {
         (
             vec![

@@ -9,7 +9,7 @@
 //!  ✗ apiserver  …
 //! ```
 
-use std::time::Duration;
+use std::{fmt::Write as _, time::Duration};
 
 use ratatui::{
     buffer::Buffer,
@@ -44,7 +44,7 @@ const SOON: i64 = 30;
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Certs;
     let right = aged(model, model.masters_shown().oldest(), SLOW_STALE);
-    let inner = titled(vec![title(trs!("Certificates"), focused)], right, focused, area, buf);
+    let inner = titled(title(trs!("Certificates"), focused), right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.certs, inner, buf);
 }
 
@@ -54,6 +54,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     if model.masters_shown().hosts.is_empty() {
         return vec![line(trs!(" not looked at yet"), Tone::Dim)];
     }
+    let mut judged: Judged = Vec::new();
     for node in model.cluster.all_masters() {
         let Some((host, at)) = model.masters_shown().host(&node.name) else { continue };
         if !lines.is_empty() {
@@ -69,9 +70,51 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
                 if all.peek().is_none() {
                     lines.push(line(trs!(" · none yet"), Tone::Dim));
                 }
-                all.for_each(|(kind, disk)| lines.extend(one(model, node, kind, disk, width)));
+                for (kind, disk) in all {
+                    let (bad, shown) = one(model, node, kind, disk, width);
+                    judged.push((&node.name, named(kind).0, bad));
+                    lines.extend(shown);
+                }
             }
         }
+    }
+    let mut all = verdict(&judged, width);
+    all.append(&mut lines);
+    all
+}
+
+/// Every certificate seen: whose, which, how bad.
+type Judged<'a> = Vec<(&'a HostName, String, Bad)>;
+
+/// How many are wrong, and which: what is below may need scrolling to.
+fn verdict(judged: &Judged<'_>, width: usize) -> Vec<Line<'static>> {
+    let which = |wanted: Bad| {
+        let mut hosts: Vec<String> = Vec::new();
+        let mut last = None;
+        for (host, name, _) in judged.iter().filter(|(.., bad)| *bad == wanted) {
+            match hosts.last_mut() {
+                Some(names) if last == Some(host) => {
+                    let _ = write!(names, ", {name}");
+                }
+                _ => hosts.push(format!("{host} {name}")),
+            }
+            last = Some(host);
+        }
+        hosts.join(" · ")
+    };
+    let count = |wanted: Bad| judged.iter().filter(|(.., bad)| *bad == wanted).count();
+    let mut lines = Vec::new();
+    if count(Bad::Yes) > 0 {
+        let words = tr!("one is wrong: {which}" | "{n} are wrong: {which}" % count(Bad::Yes), which = which(Bad::Yes));
+        lines.extend(labelled(" ✗", 3, &words, width.saturating_sub(1), Tone::Bad));
+    }
+    if count(Bad::Look) > 0 {
+        let words =
+            tr!("one to look at: {which}" | "{n} to look at: {which}" % count(Bad::Look), which = which(Bad::Look));
+        lines.extend(labelled(" !", 3, &words, width.saturating_sub(1), Tone::Warn));
+    }
+    if lines.is_empty() && !judged.is_empty() {
+        lines.push(line(trs!(" ✓ all are in order"), Tone::Good));
     }
     lines
 }
@@ -98,13 +141,14 @@ fn named(kind: CertKind) -> (String, Option<Port>) {
     }
 }
 
-fn one(model: &Model, node: &Node, kind: CertKind, disk: &CertOnDisk, width: usize) -> Vec<Line<'static>> {
+/// A certificate: how bad it is, and its lines.
+fn one(model: &Model, node: &Node, kind: CertKind, disk: &CertOnDisk, width: usize) -> (Bad, Vec<Line<'static>>) {
     let (name, port) = named(kind);
     let info = match &disk.cert {
         Ok(info) => info,
         Err(why) => {
             let words = tr!("cannot be read: {why}", why = clean::line(why));
-            return labelled(&format!(" ✗ {name}"), NAME, &words, width, Tone::Bad);
+            return (Bad::Yes, labelled(&format!(" ✗ {name}"), NAME, &words, width, Tone::Bad));
         }
     };
     let port = port.and_then(|p| model.masters_shown().port(&node.name, p));
@@ -138,7 +182,7 @@ fn one(model: &Model, node: &Node, kind: CertKind, disk: &CertOnDisk, width: usi
         Err(why) => Some(why.as_str()),
     });
     lines.extend(why.into_iter().flat_map(|w| labelled(trs!("     port"), LABEL, &clean::line(w), width, Tone::Warn)));
-    lines
+    (worst, lines)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -160,7 +204,7 @@ fn fact(words: impl Into<String>, bad: Bad) -> Fact {
 
 fn expiry(model: &Model, info: &CertInfo) -> Fact {
     match info.days_left(model.now.epoch) {
-        days if days < 0 => fact(tr!("EXPIRED {days} days ago", days = -days), Bad::Yes),
+        days if days < 0 => fact(tr!("EXPIRED {days} days ago", days = info.days_past(model.now.epoch)), Bad::Yes),
         days if info.not_before > model.now.epoch => fact(tr!("NOT YET VALID, {days} days", days = days), Bad::Yes),
         days if days < SOON => fact(tr!("expires in {days} days", days = days), Bad::Look),
         days => fact(tr!("{days} days left", days = days), Bad::No),

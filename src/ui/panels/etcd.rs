@@ -41,7 +41,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     if let Some((membership, _)) = last {
         right.insert(0, span(tr!("asked {asked}, ", asked = membership.asked), Tone::Dim));
     }
-    let inner = titled(vec![title("etcd", focused)], right, focused, area, buf);
+    let inner = titled(title("etcd", focused), right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.etcd, inner, buf);
 }
 
@@ -50,7 +50,8 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let etcd = model.etcd_shown();
     if let Some(why) = &etcd.error {
-        lines.extend(labelled(trs!(" ! not asked: "), 14, why, width, Tone::Bad));
+        let label = trs!(" ! the last look failed: ");
+        lines.extend(labelled(label, text::width(label), why, width, Tone::Bad));
     }
     let Some((membership, _)) = &etcd.last else {
         if lines.is_empty() {
@@ -63,10 +64,17 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     lines.push(line(format!("  {head}"), Tone::Dim));
     lines.extend(membership.members.iter().map(|m| member(etcd, membership, m, &columns)));
     lines.extend(membership.members.iter().filter_map(|m| learner(membership, m, width)));
+    lines.extend(troubles(membership, width));
     lines.extend(history(etcd, width));
     if !columns.iter().any(|c| matches!(c.what, What::Answers)) {
         lines.extend(answers_line(etcd, membership, width));
     }
+    lines
+}
+
+/// What is wrong, in words; before the history, since a low panel shows the beginning.
+fn troubles(membership: &Membership, width: usize) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
     for alarm in &membership.alarms {
         let who = membership
             .members
@@ -90,19 +98,27 @@ fn history(etcd: &Etcd, width: usize) -> Option<Line<'static>> {
     if span_of.is_zero() {
         return None;
     }
-    // Two sparklines and the words around them.
-    let columns = (width.saturating_sub(46) / 2).clamp(4, 30);
+    let worst = etcd.history.iter().filter_map(slowest).max().unwrap_or_default();
+    let words = [
+        tr!("   last {time}: ", time = text::duration(span_of)),
+        format!("{}/s ", rate(first, last)),
+        trs!(" revisions · slowest ").to_owned(),
+        format!(" {}", text::latency(worst)),
+    ];
+    // Two sparklines beside the words.
+    let taken: usize = words.iter().map(|w| text::width(w)).sum();
+    let columns = (width.saturating_sub(taken) / 2).clamp(4, 30);
     let beats: Vec<&Beat> = etcd.history.iter().rev().take(columns + 1).rev().collect();
     let rates: Vec<Option<u64>> = beats.windows(2).map(|w| Some(rate(w[0], w[1]))).collect();
     let latencies: Vec<Option<u64>> = beats.iter().skip(1).map(|b| slowest(b).map(micros)).collect();
-    let worst = etcd.history.iter().filter_map(slowest).max().unwrap_or_default();
+    let [time, speed, between, latency] = words;
     Some(Line::from(vec![
-        span(tr!("   last {time}: ", time = text::duration(span_of)), Tone::Dim),
-        span(format!("{}/s ", rate(first, last)), Tone::Plain),
+        span(time, Tone::Dim),
+        span(speed, Tone::Plain),
         span(text::sparkline(&rates), Tone::Active),
-        span(trs!(" revisions · slowest "), Tone::Dim),
+        span(between, Tone::Dim),
         span(text::sparkline(&latencies), Tone::Active),
-        span(format!(" {}", text::latency(worst)), Tone::Plain),
+        span(latency, Tone::Plain),
     ]))
 }
 

@@ -34,7 +34,8 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let (shown, all) = journal.counts();
     let mut right = Vec::new();
     if journal.filtered() {
-        right.push(span(format!(" F: {} ", clean::line(&journal.filter_text)), Tone::Selected));
+        let filter = text::fit(&clean::line(&journal.filter_text), usize::from(area.width) / 3);
+        right.push(span(format!(" F: {filter} "), Tone::Selected));
         right.push(span(tr!(" {shown} of", shown = shown), Tone::Plain));
     }
     if journal.follows() {
@@ -42,7 +43,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     } else {
         right.push(span(tr!(" {newer} newer below, f follows ", newer = journal.newer()), Tone::Selected));
     }
-    let inner = titled(vec![title(trs!("Journals of the hosts"), focused)], right, focused, area, buf);
+    let inner = titled(title(trs!("Journals of the hosts"), focused), right, focused, area, buf);
     let lines = lines(model, usize::from(inner.width), usize::from(inner.height));
     paint(&lines, 0, inner, buf);
 }

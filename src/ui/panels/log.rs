@@ -25,7 +25,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     } else {
         span(tr!(" {newer} newer below, f follows ", newer = model.log.newer()), Tone::Selected)
     };
-    let inner = titled(vec![title(trs!("Log"), focused)], vec![right], focused, area, buf);
+    let inner = titled(title(trs!("Log"), focused), vec![right], focused, area, buf);
     let lines = lines(model, usize::from(inner.width), usize::from(inner.height));
     paint(&lines, 0, inner, buf);
 }

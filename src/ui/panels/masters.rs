@@ -30,7 +30,7 @@ const NARROWEST: usize = 11;
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Masters;
     let right = aged(model, model.masters_shown().oldest(), SLOW_STALE);
-    let inner = titled(vec![title(trs!("Masters side by side"), focused)], right, focused, area, buf);
+    let inner = titled(title(trs!("Masters side by side"), focused), right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.masters, inner, buf);
 }
 

@@ -26,7 +26,7 @@ use crate::{
 const STATUS: usize = 10;
 const ROLES: usize = 10;
 const VERSION: usize = 10;
-const AGE: usize = 6;
+const AGE: usize = 8;
 
 /// Draws the panel.
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
@@ -36,7 +36,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     if let Some((seen, _)) = last {
         right.insert(0, span(tr!("asked {host}, ", host = seen.asked), Tone::Dim));
     }
-    let inner = titled(vec![title(trs!("Nodes"), focused)], right, focused, area, buf);
+    let inner = titled(title(trs!("Nodes"), focused), right, focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.nodes, inner, buf);
 }
 
@@ -96,7 +96,7 @@ fn one(model: &Model, node: &NodeSeen, name: usize, width: usize) -> Vec<Line<'s
         Ready::Yes if node.troubles.is_empty() && !node.unschedulable => ('✓', "Ready", Tone::Good),
         Ready::Yes => ('!', "Ready", Tone::Warn),
         Ready::No(_) => ('✗', trs!("NOT READY"), Tone::Bad),
-        Ready::Unknown(_) => ('✗', "UNKNOWN", Tone::Bad),
+        Ready::Unknown(_) => ('✗', trs!("UNKNOWN"), Tone::Bad),
     };
     let roles = if node.roles.is_empty() { "-".to_owned() } else { node.roles.join(",") };
     let mut spans = vec![

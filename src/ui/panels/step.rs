@@ -28,25 +28,23 @@ use crate::{
 /// Columns of the labels on the left.
 const LABEL: usize = 12;
 
+/// Columns left free at both sides together.
+const MARGINS: usize = 2;
+
 /// Draws the panel.
 pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Step;
     let name = model.shown().map_or(trs!("Step").to_owned(), |r| clean::line(&r.info.title));
-    let inner = titled(vec![title(name, focused)], tabs(model.section), focused, area, buf);
+    let inner = titled(title(name, focused), tabs(model.section), focused, area, buf);
     paint(&lines(model, usize::from(inner.width)), model.scroll.step, inner, buf);
 }
 
 /// The commands alone, with the act that runs in sight.
 pub fn draw_commands(model: &Model, area: Rect, buf: &mut Buffer) {
-    let inner = titled(
-        vec![title(trs!("Commands"), false)],
-        vec![span(trs!("2 opens, c copies"), Tone::Dim)],
-        false,
-        area,
-        buf,
-    );
+    let inner =
+        titled(title(trs!("Commands"), false), vec![span(trs!("2 opens, c copies"), Tone::Dim)], false, area, buf);
     let Some(row) = model.shown() else { return };
-    let lines = commands(model, row, usize::from(inner.width).saturating_sub(1));
+    let lines = commands(model, row, usize::from(inner.width).saturating_sub(MARGINS));
     let lines: Vec<_> = lines.into_iter().map(indented).collect();
     let runs = |l: &Line<'_>| l.spans.get(1).is_some_and(|s| s.content.starts_with('▶'));
     let at = lines.iter().position(runs).unwrap_or(0);
@@ -67,7 +65,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let Some(row) = model.shown() else {
         return vec![line(trs!(" no steps yet"), Tone::Dim)];
     };
-    page(model, row, model.section, width.saturating_sub(1)).into_iter().map(indented).collect()
+    page(model, row, model.section, width.saturating_sub(MARGINS)).into_iter().map(indented).collect()
 }
 
 fn indented(mut line: Line<'static>) -> Line<'static> {
@@ -97,7 +95,7 @@ fn about(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
         heading(&mut lines, trs!("If one member dies now"));
         lines.extend(quorum_lines(quorum));
     }
-    lines.extend(texts(model, row, width));
+    lines.extend(texts(model, row, width, true));
     lines
 }
 
@@ -146,13 +144,13 @@ pub fn host_words(model: &Model, host: &HostName) -> String {
     format!("{host}{address}{comment}")
 }
 
-/// What, why, and what the runbook says.
-fn texts(model: &Model, row: &StepRow, width: usize) -> Vec<Line<'static>> {
+/// What, where it isn't said yet, why, and what the runbook says.
+fn texts(model: &Model, row: &StepRow, width: usize, what: bool) -> Vec<Line<'static>> {
     let mut lines = Vec::new();
     let Some(texts) = model.texts.get(row.info.id.kind) else { return lines };
-    for (title, body) in
-        [(trs!("What it does"), &texts.what), (trs!("Why"), &texts.why), (trs!("In the runbook"), &texts.runbook)]
-    {
+    let all =
+        [(trs!("What it does"), &texts.what), (trs!("Why"), &texts.why), (trs!("In the runbook"), &texts.runbook)];
+    for (title, body) in all.into_iter().skip(usize::from(!what)) {
         if !body.trim().is_empty() {
             lines.push(Line::default());
             lines.push(line(title, Tone::Heading));
@@ -343,9 +341,9 @@ pub fn summary(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> V
         lines.push(line(trs!("If one member dies now"), Tone::Heading));
         lines.extend(quorum_lines(quorum));
     }
-    if let Some(texts) = model.texts.get(row.info.id.kind).filter(|t| !t.what.is_empty()) {
-        lines.push(line(text::fit(&first_sentence(&texts.what), width), Tone::Strong));
-    }
+    let what = model.texts.get(row.info.id.kind).map(|t| t.what.trim()).unwrap_or_default();
+    let first = first_sentence(what);
+    lines.extend(prose(&first, 0, width, Tone::Strong));
     lines.push(line(trs!("The way back"), Tone::Heading));
     lines.extend(undo_brief(model, row, plan, width));
     for note in &plan.notes {
@@ -364,14 +362,16 @@ pub fn summary(model: &Model, row: &StepRow, plan: &PlanView, width: usize) -> V
     if let Some(host) = &row.info.id.host {
         lines.extend(labelled(trs!("host"), LABEL, &host_words(model, host), width, Tone::Plain));
     }
-    lines.extend(texts(model, row, width));
+    lines.extend(texts(model, row, width, first.len() < what.len()));
     lines
 }
 
-/// Up to the first full stop; the rest of it stands further down.
+/// Up to the first full stop, be it English or Chinese; the rest of it stands further down.
 fn first_sentence(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    text.find(". ").map_or(text.clone(), |end| text[..=end].to_owned())
+    let end = [text.find(". ").map(|at| at + 1), text.find('。').map(|at| at + '。'.len_utf8())];
+    let end = end.into_iter().flatten().min().unwrap_or(text.len());
+    text[..end].to_owned()
 }
 
 fn change_counts(plan: &PlanView) -> String {

@@ -36,7 +36,7 @@ pub fn draw(model: &Model, area: Rect, buf: &mut Buffer) {
     let focused = model.focus == Panel::Steps;
     let done = model.steps.iter().filter(|r| is_done(&r.state)).count();
     let right = span(tr!("{done} of {steps} done", done = done, steps = model.steps.len()), Tone::Dim);
-    let inner = titled(vec![title(trs!("Steps"), focused)], vec![right], focused, area, buf);
+    let inner = titled(title(trs!("Steps"), focused), vec![right], focused, area, buf);
     let (rows, selected) = rows(model, usize::from(inner.width), inner.height >= ROOMY);
     let height = usize::from(inner.height);
     let from = selected.saturating_sub(height / 2).min(rows.len().saturating_sub(height));

@@ -3,7 +3,7 @@
 use ratatui::text::Line;
 
 use crate::{
-    engine::confirm::Failure,
+    engine::{confirm::Failure, event::StepState},
     ui::{
         draw::{heading, labelled, line, prose},
         model::Model,
@@ -46,13 +46,20 @@ pub fn what(model: &Model, failure: &Failure, width: usize) -> Vec<Line<'static>
     let refused = !failure.refused.is_empty();
     let word = if refused { trs!("REFUSED") } else { trs!("FAILED") };
     let mut lines = vec![Line::default()];
-    lines.extend(prose(&format!("✗ {word}: {}", model.title(&failure.step)), 0, width, Tone::Bad));
+    lines.extend(prose(
+        &tr!("✗ {word}: {title}", word = word, title = model.title(&failure.step)),
+        0,
+        width,
+        Tone::Bad,
+    ));
     if let Some(host) = &failure.step.host {
         lines.extend(labelled(trs!("host"), 10, &step::host_words(model, host), width, Tone::Plain));
     }
     lines.extend(labelled(trs!("doing"), 10, &failure.doing, width, Tone::Plain));
     lines.extend(labelled(trs!("error"), 10, &failure.error, width, Tone::Bad));
-    lines.extend(labelled(trs!("leaves"), 10, &failure.left, width, Tone::Strong));
+    let undone = model.row(&failure.step).is_some_and(|r| r.state == StepState::Undone);
+    let left = if undone { trs!("nothing: it was taken back") } else { &failure.left };
+    lines.extend(labelled(trs!("leaves"), 10, left, width, Tone::Strong));
     lines.extend(survey::findings(&failure.refused, width));
     lines
 }

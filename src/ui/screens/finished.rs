@@ -40,13 +40,19 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     }
     if !model.steps.is_empty() {
         heading(&mut lines, &tally(model));
+        let broke = matches!(end, End::Fatal(_));
         lines.extend(model.steps.iter().map(|step| {
-            let (sign, tone) = steps::sign(&step.state);
+            let (mut sign, mut tone) = steps::sign(&step.state);
+            let mut words = steps::state_words(model, step);
+            // Nobody tells any more how it goes on with what ran.
+            if broke && matches!(step.state, StepState::Running | StepState::Verifying) {
+                (sign, tone, words) = ('?', Tone::Warn, trs!("NOT KNOWN: had not ended").to_owned());
+            }
             let title = text::pad(&step.info.title, 40.min(width.saturating_sub(24)));
             Line::from(vec![
                 span(format!(" {sign} "), tone),
                 span(title, Tone::Plain),
-                span(format!("  {}", steps::state_words(model, step)), tone),
+                span(format!("  {words}"), tone),
             ])
         }));
     }

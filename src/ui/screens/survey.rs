@@ -110,10 +110,13 @@ fn host_lines(host: &HostObserved, width: usize) -> Vec<Line<'static>> {
             lines
         }
         Ok(seen) => {
-            let etcd = seen.etcd.as_ref().map_or_else(String::new, |e| {
-                let version = e.version.as_deref().unwrap_or(trs!("none"));
-                clean::line(&format!("{version} {}", e.unit.active))
-            });
+            let etcd =
+                seen.etcd.as_ref().map_or_else(String::new, |e| match (e.version.as_deref(), e.unit.active.as_str()) {
+                    (None, "absent") => trs!("not there").to_owned(),
+                    (None, active) => clean::line(&tr!("no binary, {active}", active = active)),
+                    (Some(version), "absent") => clean::line(&tr!("{version} no unit", version = version)),
+                    (Some(version), active) => clean::line(&format!("{version} {active}")),
+                });
             let clock = text::clock_offset(seen.facts.clock_offset_ms);
             let row = host_row(["✓", name, role, &clock, &etcd, &clean::line(&seen.facts.os)]);
             let cut = text::fit(&row, width);

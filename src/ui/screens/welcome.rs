@@ -12,15 +12,11 @@
 //!  Enter open  ? help  q leave
 //! ```
 
-use ratatui::{
-    buffer::Buffer,
-    layout::Rect,
-    text::{Line, Span},
-};
+use ratatui::{buffer::Buffer, layout::Rect, text::Line};
 
 use crate::ui::{
     dialogs::{self, Dialog},
-    draw::{heading, line, paint, prose, row, span},
+    draw::{heading, labelled, line, paint, prose, row, span},
     keys::{self, Context},
     model::SMALLEST,
     panels::bars,
@@ -49,9 +45,7 @@ join:
 /// Draws it.
 pub fn draw(welcome: &Welcome, area: Rect, buf: &mut Buffer) {
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
-        let (has, needs) = (format!("{}x{}", area.width, area.height), format!("{}x{}", SMALLEST.0, SMALLEST.1));
-        let needs = tr!("{has}, needs {needs}", has = has, needs = needs);
-        let words = [line(trs!("terminal too small"), Tone::Strong), line(needs, Tone::Plain)];
+        let words = view::why_too_small(false, area);
         for (y, l) in (area.top()..area.bottom()).zip(&words) {
             row(l, &Line::default(), Rect { y, height: 1, ..area }, buf);
         }
@@ -150,12 +144,16 @@ fn entry_lines(entry: &Entry, selected: bool, width: usize) -> Vec<Line<'static>
     };
     let mark = if selected { "▶ " } else { "  " };
     let row = format!("{mark}{} ", text::pad(&name, NAME));
-    let words = text::fit(&words, width.saturating_sub(text::width(&row)));
-    let mut lines = vec![if selected {
-        line(text::pad(&format!("{row}{words}"), width), Tone::Selected)
-    } else {
-        Line::from(vec![span(row, Tone::Strong), span(words, tone)])
-    }];
+    let column = text::width(&row);
+    let mut lines = Vec::new();
+    for (i, words) in text::wrap(&words, width.saturating_sub(column)).into_iter().enumerate() {
+        let row = if i == 0 { row.clone() } else { " ".repeat(column) };
+        lines.push(if selected {
+            line(text::pad(&format!("{row}{words}"), width), Tone::Selected)
+        } else {
+            Line::from(vec![span(row, Tone::Strong), span(words, tone)])
+        });
+    }
     if let Entry::File(file) = entry {
         if let Err(problems) = &file.cluster {
             for problem in problems.iter().take(PROBLEMS) {
@@ -169,14 +167,14 @@ fn entry_lines(entry: &Entry, selected: bool, width: usize) -> Vec<Line<'static>
             }
         }
         if let Some(run) = &file.run {
-            lines.push(run_line(run, width));
+            lines.extend(run_lines(run, width));
         }
     }
     lines
 }
 
 /// `    ! unfinished: 11 steps done; stopped by the operator, 2026-03-14 03:15, ops@jump`
-fn run_line(run: &LastRun, width: usize) -> Line<'static> {
+fn run_lines(run: &LastRun, width: usize) -> Vec<Line<'static>> {
     let (sign, tone, words) = match (&run.end, run.complete) {
         (_, true) => ("✓", Tone::Good, tr!("grown: one step done" | "grown: {n} steps done" % run.done)),
         (Some(end), false) => (
@@ -190,6 +188,11 @@ fn run_line(run: &LastRun, width: usize) -> Line<'static> {
             tr!("cut off or still running, one step done" | "cut off or still running, {n} steps done" % run.done),
         ),
     };
-    let words = format!("    {sign} {words}  {}  {}", run.at, run.operator);
-    Line::from(vec![Span::styled(text::fit(&words, width), style(tone))])
+    let words = format!("{words}  {}  {}", run.at, run.operator);
+    let sign = format!("    {sign}");
+    let mut lines = labelled(&sign, text::width(&sign) + 1, &words, width, tone);
+    if let Some(first) = lines.first_mut() {
+        first.spans[0].style = style(tone);
+    }
+    lines
 }

@@ -66,10 +66,13 @@ fn split_step(area: Rect) -> [Rect; 2] {
     Layout::vertical([Constraint::Fill(1), Constraint::Fill(1)]).areas(area)
 }
 
-/// Rows etcd's panel wants: title, head, members, and a little for what is wrong.
+/// Rows etcd's panel wants: title, head, members, history, and what is wrong.
 fn etcd_rows(model: &Model) -> u16 {
-    let members = model.etcd.last.as_ref().map_or(3, |(m, _)| m.members.len());
-    u16::try_from(members).unwrap_or(u16::MAX).clamp(3, 9) + 5
+    let rows = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    let (members, wrong) = model.etcd_shown().last.as_ref().map_or((3, 0), |(m, _)| {
+        (m.members.len(), m.alarms.len() + m.members.iter().filter(|m| m.status.is_err()).count())
+    });
+    rows(members).clamp(3, 9) + rows(wrong).min(4) + 5
 }
 
 /// Which panels are shown, and where.

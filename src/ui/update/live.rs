@@ -20,7 +20,11 @@ use crate::{
 /// A fresh look at etcd. An older one than what is known changes nothing.
 pub fn etcd(etcd: &mut Etcd, look: Result<Membership, String>, at: Duration) {
     match look {
-        Ok(membership) => {
+        Ok(mut membership) => {
+            // etcd lists them by their ids, which tell nobody anything.
+            membership
+                .members
+                .sort_by_cached_key(|m| m.host.as_ref().map_or_else(|| m.name.clone(), ToString::to_string));
             if etcd.last.as_ref().is_none_or(|(_, known)| *known <= at) {
                 if etcd.history.back().is_none_or(|b| b.at < at) {
                     if etcd.history.len() == BEATS {

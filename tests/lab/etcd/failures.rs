@@ -54,6 +54,7 @@ fn accidents_stop_the_run_where_it_is_safe_and_it_goes_on_once_they_are_mended()
     assert_ne!(before, started);
 
     let writer = Writer::start(&scene.lab);
+    two_operators(&scene);
     blocked_peer_port(&scene);
     failed_start(&scene);
     not_approved(&scene, "reversible", "etcd.promote@master04");
@@ -128,6 +129,26 @@ fn everything_at_once(scene: &Scene) {
         if out.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&out.stderr).into_owned()) }
     });
     scene.members_are(&ORIGINALS, 0);
+}
+
+/// While one works the other is told who, where and since when, and changes nothing. Then the first is killed: on the same
+/// machine the next run goes on at once.
+fn two_operators(scene: &Scene) {
+    say("two operators at once");
+    let (other, mut seen) = (Desk::new(), None);
+    let killed = scene.desk.until(&[&GROW[..], &["all"]].concat(), &scene.file, |line| {
+        if seen.is_none() && line.ends_with(" etcd.install@master04: running") {
+            seen = Some(other.grow(&scene.file, "all"));
+        }
+        seen.is_some()
+    });
+    assert_eq!(killed.code, None, "it was not killed:\n{}", killed.last());
+    let second = seen.expect("a second run").with_code(4);
+    let told = second.said.lines().find(|l| l.contains("another run works on this cluster")).unwrap_or_default();
+    let whole = ["@", " (pid ", " since 20", "lease for another ", "lock on master01"].iter().all(|w| told.contains(w));
+    assert!(whole && !second.said.contains(": running"), "{}", second.last());
+    let next = scene.desk.until(&[&GROW[..], &["all"]].concat(), &scene.file, |line| line.ends_with(": running"));
+    assert!(!next.said.contains("another run works"), "{}", next.last());
 }
 
 /// A firewall in front of the joiner's peer port: found by the rehearsal, while nothing is changed in the cluster.

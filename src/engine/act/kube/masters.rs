@@ -217,7 +217,7 @@ impl Starting {
         }
         self.tell_log(cx).await;
         Err(ActError::NotProven(tr!(
-            "{host}: {kubelet}.service does not stay up ({active}, {restarts} restarts); its last lines are above",
+            "{host}: {kubelet}.service does not stay up ({active}, {restarts} restarts); the output has its last lines",
             host = self.host,
             kubelet = self.kubelet,
             active = state.active,
