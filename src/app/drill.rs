@@ -64,6 +64,12 @@ impl Trainee {
                 }
                 if let Some(done) = outside.look(&this.practice) {
                     this.edited.store(true, Ordering::SeqCst);
+                    for (at, name) in this.drill.files.iter().enumerate() {
+                        // Keys are never on the screen.
+                        if let Ok(text) = this.readable(name) {
+                            let _ = to.send(Inner::Msg(Msg::Drill(DrillMsg::Changed { at, text })));
+                        }
+                    }
                     let looks = if done.is_ok() { FEW_LOOKS } else { 1 };
                     let cured = this.cured(&session, &to, looks).await;
                     let msg = DrillMsg::Done { repair: None, refused: done.err(), cured };
@@ -80,11 +86,7 @@ impl Trainee {
             let msg = match wish {
                 DrillWish::Open(at) => {
                     let name = this.drill.files.get(at).cloned().unwrap_or_default();
-                    let mut text = this.practice.read_text(&name);
-                    if text.as_ref().is_ok_and(|t| t.contains("PRIVATE KEY")) {
-                        text = Err(tr!("{file}: a private key is not shown; copy it in another terminal", file = name));
-                    }
-                    DrillMsg::File { at, text }
+                    DrillMsg::File { at, text: this.readable(&name) }
                 }
                 DrillWish::Save { file, text } => {
                     let name = this.drill.files.get(file).cloned().unwrap_or_default();
@@ -107,6 +109,15 @@ impl Trainee {
             };
             let _ = to.send(Inner::Msg(Msg::Drill(msg)));
         });
+    }
+
+    /// A file's text, unless that is nothing for a screen.
+    fn readable(&self, name: &str) -> Result<String, String> {
+        let text = self.practice.read_text(name)?;
+        if text.contains("PRIVATE KEY") {
+            return Err(tr!("{file}: a private key is not shown; copy it in another terminal", file = name));
+        }
+        Ok(text)
     }
 
     /// Looks until nothing is left of the fault, or for so many times.

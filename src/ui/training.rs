@@ -420,6 +420,14 @@ pub fn told(model: &mut Model, msg: DrillMsg) {
             }
             Err(why) => run.said = Some(clean::line(&why)),
         },
+        DrillMsg::Changed { at, text } => {
+            // Who types into it goes on with what they see.
+            if let Some(file) = run.file.as_mut().filter(|f| f.at == at && f.typing.is_none()) {
+                file.lines = text.lines().map(clean::line).collect();
+                file.line_end = text.ends_with('\n');
+                file.selected = file.selected.min(file.lines.len().saturating_sub(1));
+            }
+        }
         DrillMsg::Outside(dir) => run.outside = Some(clean::line(&dir)),
         DrillMsg::Done { repair, refused, cured } => {
             run.working = false;

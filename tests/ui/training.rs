@@ -9,7 +9,7 @@ use banister::{
     training::drill::Drill,
     ui::{
         Answer, DrillMsg, DrillWish, Effect, Model, Msg, Theme,
-        keys::{Action, Context},
+        keys::{Action, Context, TABLE},
         update,
     },
 };
@@ -280,6 +280,38 @@ fn a_line_end_is_said_and_taken_away() {
     feed(&mut model, [Msg::Drill(DrillMsg::File { at: 0, text: Ok("name".into()) })]);
     feed(&mut model, [key(KeyCode::Enter), ch('s')]);
     assert_eq!(update(&mut model, key(KeyCode::Enter)), save("names"));
+}
+
+#[test]
+fn a_file_changed_in_another_terminal_is_shown_as_it_is_now() {
+    let mut model = drilled("nodename-newline");
+    choose(&mut model, "look into a file");
+    choose(&mut model, "master02:/var/lib/calico/nodename");
+    feed(&mut model, [Msg::Drill(DrillMsg::File { at: 0, text: Ok("old\nold\n".into()) })]);
+    feed(&mut model, [ch('j')]);
+    let changed = |at, text: &str| Msg::Drill(DrillMsg::Changed { at, text: text.into() });
+    feed(&mut model, [changed(1, "another\n"), changed(0, "fresh")]);
+    let page = shown(&model);
+    assert!(page.contains("fresh") && !page.contains("1 old") && page.contains("ends without a line end"), "{page}");
+    feed(&mut model, [key(KeyCode::Enter), ch('x'), changed(0, "newer")]);
+    assert!(shown(&model).contains("freshx"), "what is being typed stays: {}", shown(&model));
+}
+
+#[test]
+fn hints_name_panels_by_the_keys_that_lead_there() {
+    for drill in Drill::names().map(|name| Drill::find(name).unwrap().unwrap()) {
+        for text in drill.hints.iter().flat_map(|h| [h.en.replace('(', "（").replace(')', "）"), h.zh.clone()]) {
+            let keys = text.split('（').skip(1).filter_map(|rest| rest.split('）').next()).filter(|k| k.len() == 1);
+            for k in keys {
+                let leads = TABLE.iter().any(|b| {
+                    matches!(b.action, Action::Focus(_))
+                        && b.keys.iter().any(|key| key.name() == k)
+                        && b.contexts.contains(&Context::Wizard)
+                });
+                assert!(leads, "{}: no panel at {k}: {text}", drill.name);
+            }
+        }
+    }
 }
 
 #[test]
