@@ -108,8 +108,8 @@ const KUBERNETES: &[(&str, At, Fault)] = &[
     // The manifest is there, the apiserver not a new one yet.
     ("apiserver.rollout@master01", Act(2), Killed),
     ("apiserver.rollout@master02", Running, Stopped("master03")),
-    ("apiserver.rollout@master02", Act(3), Frozen("master02", 5)),
-    ("apiserver.rollout@master03", Act(3), Killed),
+    ("apiserver.rollout@master03", Act(1), Killed),
+    ("apiserver.rollout@master03", Act(1), Frozen("master03", 5)),
     ("kube.pki@master04", Act(1), Killed),
     ("kube.start", Running, Killed),
     ("calico.secret", Act(2), Killed),
