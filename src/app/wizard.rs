@@ -156,7 +156,9 @@ impl Wizard {
         }
         if let (Some(drill), Hosts::Practice(practice)) = (&training.drill, hosts) {
             self.model = self.model.clone().with_drill(drill.clone());
-            self.trainee = Some(Trainee { drill: drill.clone(), practice: practice.clone() });
+            let trainee = Trainee::new(drill.clone(), practice.clone());
+            trainee.open_outside(&self.session, &self.to_self);
+            self.trainee = Some(trainee);
         }
         if training.two_key || hosts.cluster().two_key {
             self.keys = Some(TwoKeys::pair(self.asker.clone()));

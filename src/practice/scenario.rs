@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Deserialize;
 
 use super::faults::Fault;
+use crate::lang::Words;
 
 /// The scenarios of the program, by name; the first one is the default.
 const BUILT_IN: [(&str, &str); 3] = [
@@ -72,7 +73,7 @@ pub struct Scenario {
     #[serde(skip)]
     pub name: String,
     /// What it is for, a line.
-    pub about: String,
+    pub about: Words,
     /// etcd's version.
     pub etcd: String,
     /// How many keys etcd has.

@@ -1,6 +1,10 @@
 //! kubelet: reads its manifests directory, runs what lies there, registers its node.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use serde_json::Value;
@@ -218,8 +222,7 @@ fn look(world: &mut World, name: &HostName, now: Duration) {
     let (Some(host), Some(kubelet)) = (world.hosts.get_mut(name), world.kube.kubelets.get_mut(name)) else { return };
     (kubelet.seen, kubelet.looks) = (Some(host.files.changes), None);
     let dir = kubelet.manifests.clone().unwrap_or_default();
-    let shown = |p: &PathBuf| p.file_name().is_some_and(|n| !n.to_string_lossy().starts_with('.'));
-    let files: Vec<_> = host.files.children(&dir).into_iter().filter(shown).collect();
+    let files: Vec<_> = host.files.children(&dir).into_iter().filter(|p| shown(p)).collect();
     let files: Vec<_> = files.into_iter().filter_map(|p| host.files.read(&p).ok().map(|b| (p, b))).collect();
     let same = |a: &(PathBuf, Bytes), b: &(PathBuf, Bytes)| {
         a.0 == b.0 && a.1.as_ptr() == b.1.as_ptr() && a.1.len() == b.1.len()
@@ -258,6 +261,18 @@ fn look(world: &mut World, name: &HostName, now: Duration) {
         let wait = if going.contains(&pod) { REPLACES } else { MAKES };
         world.kube.processes.push(Process::new(name, &pod, manifest, args, Phase::Coming(now + wait)));
     }
+}
+
+/// The pods that a manifests directory makes, a file each: the pod's name and its manifest.
+pub fn pods(host: &Host, dir: &Path) -> Vec<(String, Value)> {
+    let files = host.files.children(dir).into_iter();
+    let read = files.filter(|p| shown(p)).filter_map(|p| pod(&host.files.read(&p).ok()?));
+    read.map(|(name, pod)| (name, pod.manifest)).collect()
+}
+
+/// Whether kubelet reads a file of that name.
+fn shown(path: &Path) -> bool {
+    path.file_name().is_some_and(|n| !n.to_string_lossy().starts_with('.'))
 }
 
 /// A manifest's pod: its name, and the command of its first container.

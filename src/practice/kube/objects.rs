@@ -149,7 +149,7 @@ impl NodeObject {
             return (now > since + SILENCE).then_some(silent);
         }
         let host = world.hosts.get(&self.host);
-        if host.is_none_or(|h| h.power != Power::Up) {
+        if host.is_none_or(|h| h.power != Power::Up) || docker::cut_off(world, &self.host) {
             return Some(silent);
         }
         if !docker::active(world, &self.host) {

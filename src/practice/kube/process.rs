@@ -99,6 +99,8 @@ pub struct Loaded {
     pub serving: Arc<ServerConfig>,
     /// Who its callers have to be signed by.
     pub callers: Arc<dyn ClientCertVerifier>,
+    /// The CA that is.
+    pub ca: Bytes,
     /// Keys that service-account tokens are verified with.
     pub sa_keys: Vec<Verifier>,
     /// The key that they are signed with.
@@ -312,10 +314,15 @@ fn failed(world: &mut World, at: usize, now: Duration, why: &str) {
 }
 
 /// What a component writes, as klog does; whoever follows containers reads it.
-fn said(host: &mut Host, program: &str, letter: char, words: &str) {
-    let now = jiff::Timestamp::from_millisecond(host.epoch_ms()).unwrap_or_default();
-    let line = format!("{letter}{}       1 {words}", now.strftime("%m%d %H:%M:%S.%6f"));
+pub(super) fn said(host: &mut Host, program: &str, letter: char, words: &str) {
+    let line = klog(host, letter, words);
     host.log(&format!("container:{program}"), line);
+}
+
+/// A line as klog writes it.
+pub(super) fn klog(host: &Host, letter: char, words: &str) -> String {
+    let now = jiff::Timestamp::from_millisecond(host.epoch_ms()).unwrap_or_default();
+    format!("{letter}{}       1 {words}", now.strftime("%m%d %H:%M:%S.%6f"))
 }
 
 fn ticks(host: &Host) -> u64 {
@@ -391,6 +398,7 @@ impl Loaded {
             advertised: flag(args, "advertise-address").and_then(|a| a.parse().ok()),
             serving: Arc::new(server::config(&cert, &key)?),
             callers: callers(&file("client-ca-file")?)?,
+            ca: file("client-ca-file")?,
             sa_keys: verifiers.iter().filter_map(|pem| Verifier::from_pem(pem)).collect(),
             sa_signer: flag(args, "service-account-signing-key-file").map(|p| need(files, p)).transpose()?,
             issuer: flag(args, "service-account-issuer").unwrap_or_default().to_owned(),
