@@ -16,11 +16,7 @@ fn files(dir: &Path, extension: &str) -> Vec<PathBuf> {
 
 /// Snapshots whose name stands in no source.
 fn unnamed<'a>(snapshots: &BTreeSet<&'a str>, sources: &[String]) -> Vec<&'a str> {
-    // The scenes of training are named after their file: `training-NAME`.
-    let name = |file: &&str| {
-        let name = file.split('@').next().unwrap_or_default();
-        format!("\"{}\"", name.strip_prefix("training-").unwrap_or(name))
-    };
+    let name = |file: &&str| format!("\"{}\"", file.split('@').next().unwrap_or_default());
     snapshots.iter().filter(|file| !sources.iter().any(|s| s.contains(&name(file)))).copied().collect()
 }
 

@@ -12,6 +12,7 @@ mod help;
 mod history;
 mod input;
 mod live;
+mod outside;
 mod paths;
 mod plan;
 mod practice;

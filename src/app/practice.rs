@@ -50,7 +50,10 @@ pub(super) async fn run(args: &PracticeArgs, theme: Theme) -> u8 {
     if args.headless {
         let (name, about) = match &drill {
             Some(drill) => (drill.name.clone(), drill.story.get().trim().trim_end_matches(['.', '。']).to_owned()),
-            None => (args.scenario.clone(), Scenario::find(&args.scenario).map(|s| s.about).unwrap_or_default()),
+            None => (
+                args.scenario.clone(),
+                Scenario::find(&args.scenario).map(|s| s.about.get().to_owned()).unwrap_or_default(),
+            ),
         };
         say(&[tr!("[practice] {name}: {about}; every host lives in memory", name = name, about = about)]);
     }
@@ -128,11 +131,11 @@ fn list() {
     let mut lines = vec![tr!("Scenarios:")];
     for name in Scenario::names() {
         let about = Scenario::find(name).map(|s| s.about).unwrap_or_default();
-        lines.push(format!("  {name:14} {about}"));
+        lines.push(format!("  {name:20} {}", about.get()));
     }
     lines.push(tr!("Drills, * easy to *** hard:"));
     for drill in Drill::names().filter_map(|name| Drill::find(name).ok().flatten()) {
-        lines.push(format!("  {:14} {:3} {}", drill.name, "*".repeat(usize::from(drill.level)), drill.title.get()));
+        lines.push(format!("  {:20} {:3} {}", drill.name, "*".repeat(usize::from(drill.level)), drill.title.get()));
     }
     say(&lines);
 }

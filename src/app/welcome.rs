@@ -119,7 +119,7 @@ async fn look(welcome: &mut Welcome) {
     let Ok((files, dirs)) = found.await else { return };
     let practice = Scenario::names().map(|name| Entry::Practice {
         name: name.to_owned(),
-        about: Scenario::find(name).map(|s| s.about).unwrap_or_default(),
+        about: Scenario::find(name).map(|s| s.about.get().to_owned()).unwrap_or_default(),
     });
     let looked_in = dirs.iter().map(|d| clean::line(&d.display().to_string())).collect();
     welcome.found(files.into_iter().map(Entry::File).chain(practice).collect(), looked_in);

@@ -26,9 +26,11 @@ use std::{
     },
 };
 
+mod both;
 mod choice;
 mod wrap;
 
+pub use both::Words;
 pub use choice::from_locale;
 pub use wrap::separator;
 

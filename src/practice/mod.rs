@@ -5,14 +5,16 @@
 //! ([`etcd`]), and an API in front of kubelets, nodes and pods ([`kube`]). A wrong name in a certificate is a true TLS error, a wrong port in etcd.conf a true last line in a journal.
 //!
 //! What a cluster looks like is data: `assets/practice/*.yaml`, read by [`scenario`] and laid out by [`build`]. Accidents
-//! have names and can be switched on there or from a test ([`faults`]). What takes time goes by [`clock::Clock`], which can
+//! have names and can be switched on there or from a test ([`faults`]); what somebody did and may do is [`deeds`], and whether
+//! it helped [`checks`]. What takes time goes by [`clock::Clock`], which can
 //! run faster than the operator's.
 //!
 //! Deliberately different from real hosts: `assets/practice/differences.md`.
 
-pub mod accidents;
 pub mod build;
+pub mod checks;
 pub mod clock;
+pub mod deeds;
 pub mod etcd;
 pub mod faults;
 pub mod files;
@@ -23,6 +25,7 @@ mod pki;
 mod remote;
 pub mod scenario;
 pub mod tap;
+pub mod tls;
 pub mod units;
 pub mod world;
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Deserialize;
 
 use super::faults::Fault;
+use crate::lang::Words;
 
 /// The scenarios of the program, by name; the first one is the default.
 const BUILT_IN: [(&str, &str); 3] = [
@@ -72,7 +73,7 @@ pub struct Scenario {
     #[serde(skip)]
     pub name: String,
     /// What it is for, a line.
-    pub about: String,
+    pub about: Words,
     /// etcd's version.
     pub etcd: String,
     /// How many keys etcd has.
@@ -112,7 +113,7 @@ pub struct HostDiffers {
 pub struct Layout {
     /// Free space in MiB.
     pub free_mib: u64,
-    /// Programs in /usr/bin of masters and joiners.
+    /// Programs in /usr/bin of every host.
     pub tools: Vec<String>,
     /// Files of every host.
     pub every: RoleLayout,

@@ -3,15 +3,13 @@
 //! A drill is a file in `assets/practice/drills/`, with the words in both languages. What goes wrong is done to the practice
 //! cluster for real, so that what is seen is what real hosts would show.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 
-use super::words::Words;
 use crate::{
-    practice::{
-        Fault, Options, Practice, Scenario, ScenarioError,
-        accidents::{Accident, Deed},
-        build,
-    },
+    lang::Words,
+    practice::{Fault, Options, Practice, Scenario, ScenarioError, build, checks::Check, deeds::Deed},
     survey::{Observed, Severity},
 };
 
@@ -24,8 +22,12 @@ macro_rules! drills {
 drills! {
     "host-down" "member-down" "clocks-apart" "old-data" "disk-full"
     "read-only" "san-missing" "expired" "foreign-ca" "no-space" "typo-2378" "key-owner" "stranger"
-    "second-member" "unit-fails" "stuck-learner"
+    "stray-manifest" "nodename-newline" "proxy-not-restarted"
+    "second-member" "unit-fails" "stuck-learner" "stale-etcd-servers" "service-account-keys" "fresh-ca"
 }
+
+/// What somebody did happened so long ago that it shows.
+const AGO: Duration = Duration::from_mins(1);
 
 /// A drill.
 #[derive(Debug, Clone, Deserialize)]
@@ -47,11 +49,17 @@ pub struct Drill {
     /// What went wrong with hosts.
     #[serde(default)]
     pub faults: Vec<Fault>,
-    /// What somebody did.
+    /// What somebody did, in order.
     #[serde(default)]
-    pub accidents: Vec<Accident>,
+    pub deeds: Vec<Deed>,
     /// How it shows.
     pub sign: Sign,
+    /// How it shows elsewhere.
+    #[serde(default)]
+    pub also: Vec<Sign>,
+    /// What is so once it is cured, besides that the survey blocks nothing.
+    #[serde(default)]
+    pub cured: Vec<Check>,
     /// What may be the cause; the first one is it.
     pub causes: Vec<Words>,
     /// What may be done.
@@ -87,6 +95,27 @@ pub enum Sign {
     Waits {
         /// Such as `etcd.join@master04`.
         step: String,
+    },
+    /// A row of the masters side by side marks a host.
+    Compared {
+        /// The row's label, in English.
+        row: String,
+        /// Which host.
+        host: String,
+    },
+    /// A log says so.
+    Log {
+        /// Which host.
+        host: String,
+        /// A unit, or a component that runs as a static pod.
+        of: String,
+        /// Part of a line.
+        says: String,
+    },
+    /// The API lists a node that is not Ready.
+    Node {
+        /// Its host.
+        host: String,
     },
 }
 
@@ -138,8 +167,10 @@ impl Drill {
         let mut scenario = Scenario::find(&self.scenario)?;
         scenario.faults.extend(self.faults.iter().cloned());
         let practice = build(&scenario, options)?;
-        for accident in &self.accidents {
-            practice.strike(accident);
+        let malformed = |why: String| ScenarioError::Malformed { name: self.name.clone(), why };
+        self.deeds.iter().try_for_each(|deed| practice.attempt(deed)).map_err(malformed)?;
+        if !self.deeds.is_empty() {
+            practice.pass(AGO);
         }
         Ok(practice)
     }
@@ -153,22 +184,12 @@ impl Drill {
         deeds.iter().try_for_each(|deed| practice.attempt(deed))
     }
 
-    /// Whether a look shows that nothing is left of it; `None` where only the steps would show it.
-    pub fn cleared(&self, observed: &Observed) -> Option<bool> {
-        match &self.sign {
-            Sign::Finding { .. } => Some(observed.findings.iter().all(|f| f.severity != Severity::Block)),
-            Sign::Step { .. } | Sign::Waits { .. } => None,
-        }
-    }
-}
-
-impl Sign {
-    /// What it looks for, in words.
-    pub fn words(&self) -> &str {
-        match self {
-            Self::Finding { says, .. } | Self::Step { says, .. } => says,
-            Self::Waits { step } => step,
-        }
+    /// Whether nothing is left of it, whoever did what about it.
+    pub fn cleared(&self, observed: &Observed, practice: &Practice) -> bool {
+        // In the middle of a growth the survey has its reasons to block.
+        let on_the_way = matches!(self.sign, Sign::Step { .. } | Sign::Waits { .. });
+        let blocked = observed.findings.iter().any(|f| f.severity == Severity::Block);
+        (on_the_way || !blocked) && practice.holds(&self.cured)
     }
 }
 
@@ -189,7 +210,9 @@ mod tests {
             assert!((1..=3).contains(&drill.level) && drill.level >= level, "{name}: the easy ones come first");
             level = drill.level;
             Scenario::find(&drill.scenario).unwrap();
-            assert!(!drill.faults.is_empty() || !drill.accidents.is_empty(), "{name}");
+            assert!(!drill.faults.is_empty() || !drill.deeds.is_empty(), "{name}");
+            let seen_by_the_survey = matches!(drill.sign, Sign::Finding { .. });
+            assert!(seen_by_the_survey || !drill.cured.is_empty(), "{name}: nothing would show that it is cured");
             assert!((3..=5).contains(&drill.causes.len()), "{name}");
             assert!((2..=5).contains(&drill.repairs.len()) && drill.files.len() <= 5, "{name}");
             assert_eq!(drill.repairs.iter().filter(|r| r.right).count(), 1, "{name}");

@@ -5,6 +5,3 @@
 
 pub mod drill;
 pub mod quiz;
-mod words;
-
-pub use words::Words;

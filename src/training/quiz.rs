@@ -7,10 +7,10 @@ use std::{collections::BTreeMap, sync::LazyLock};
 
 use serde::Deserialize;
 
-use super::words::chinese;
 use crate::{
     cluster::{Cluster, Voters, quorum},
     engine::{Risk, StepId, plan::PlanView},
+    lang::{self, Lang},
     remote::{clean, etcd::Membership},
 };
 
@@ -72,6 +72,12 @@ enum Ask {
     Leader,
     /// As what the joiner joins: the data's choices are learner, voter.
     JoinsAs,
+    /// How many of etcd's members the apiserver's manifest names afterwards.
+    EtcdServers,
+    /// How many masters a worker's proxy passes on to afterwards.
+    ProxyServers,
+    /// How many hosts the step changes.
+    HostsTouched,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -340,6 +346,19 @@ impl Found {
                 let others = facts.etcd?.members.iter().map(|m| m.name.clone());
                 Self::one(leader.clone(), others.filter(|n| !n.is_empty() && *n != leader).collect())
             }
+            Ask::EtcdServers => facts.counted(|text| {
+                let (_, list) = text.split_once("--etcd-servers=")?;
+                let list = list.split(['"', '\'', ' ', '\n']).next()?;
+                Some(list.split(',').filter(|s| !s.is_empty()).count())
+            })?,
+            Ask::ProxyServers => facts.counted(|text| {
+                let servers = text.lines().filter(|l| l.trim_start().starts_with("server ") && l.contains(':'));
+                Some(servers.count()).filter(|n| *n > 0)
+            })?,
+            Ask::HostsTouched => {
+                let hosts = distinct(plan.acts.iter().filter_map(|a| a.host.as_ref().map(ToString::to_string)));
+                Self::number(size(hosts.len()), &[1, size(facts.cluster.all_masters().count())])
+            }
             Ask::JoinsAs => {
                 let learners = facts.etcd?.lowest_version()?.has_learners();
                 let [learner, voter, ..] = choices else { return None };
@@ -356,6 +375,15 @@ impl Facts<'_> {
     fn unstarted(&self, more: usize) -> Option<Voters> {
         let voters = self.voters()?;
         Some(Voters { total: voters.total + more, ..voters })
+    }
+
+    /// Something that is counted in a file, after the step and before.
+    fn counted(&self, count: impl Fn(&str) -> Option<usize>) -> Option<Found> {
+        let of = |text: &str| count(text).and_then(|n| isize::try_from(n).ok());
+        let change = self.plan.diffs.iter().find_map(|d| Some((d, of(&d.after)?)));
+        let (diff, after) = change?;
+        let before = diff.before.as_deref().and_then(of);
+        Some(Found::number(after, &before.into_iter().collect::<Vec<_>>()))
     }
 
     /// What the commands restart: nothing, or one thing; more than one is no question for one answer. `choices` hold the
@@ -398,6 +426,11 @@ fn distinct(all: impl IntoIterator<Item = String>) -> Vec<String> {
         }
     }
     out
+}
+
+/// Whether the session's language is Chinese.
+fn chinese() -> bool {
+    lang::current() == Lang::Chinese
 }
 
 fn risk_words(risk: Risk) -> String {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     cluster::{HostName, file},
-    engine::plan::{CertChange, QuorumChange, Shown},
+    engine::plan::{CertChange, FileDiff, QuorumChange, Shown},
     pki::{San, SanDiff},
 };
 
@@ -104,6 +104,42 @@ fn acts_restarts_and_names_come_from_the_plan() {
     let quiet = PlanView { acts: vec![act("look", "cat /x")], ..PlanView::default() };
     assert_eq!(found(Ask::Restarts, &quiet).unwrap().0, "nothing");
     assert_eq!(found(Ask::NextAct, &quiet), None, "one action has none after it");
+}
+
+#[test]
+fn members_and_masters_are_counted_in_the_files_as_they_will_be() {
+    let diff = |before: &str, after: &str| FileDiff {
+        host: HostName::new("m4"),
+        path: "/f".into(),
+        before: Some(before.into()),
+        after: after.into(),
+    };
+    let manifest = |list: &str| format!("[\"--x=1\", \"--etcd-servers={list}\"]");
+    let change = diff(&manifest("https://10.0.0.1:2379"), &manifest("https://10.0.0.1:2379,https://10.0.0.2:2379"));
+    let other = diff("server = one", "nothing of the kind");
+    let plan = PlanView { diffs: vec![other.clone(), change], ..PlanView::default() };
+    let (right, wrong) = found(Ask::EtcdServers, &plan).unwrap();
+    assert_eq!(right, "2");
+    assert!(wrong.contains(&"1".to_owned()), "what it is now tempts most: {wrong:?}");
+    let conf =
+        |n: usize| format!("upstream u {{\n{}}}\nserver {{ listen 6443; }}\n", "  server 10.0.0.1:6443;\n".repeat(n));
+    let plan = PlanView { diffs: vec![diff(&conf(3), &conf(5))], ..PlanView::default() };
+    assert_eq!(found(Ask::ProxyServers, &plan).unwrap().0, "5");
+    assert_eq!(found(Ask::EtcdServers, &plan), None);
+    assert_eq!(found(Ask::ProxyServers, &PlanView { diffs: vec![other], ..PlanView::default() }), None);
+    let on = |host: &str| Shown { host: Some(HostName::new(host)), ..Shown::default() };
+    let plan = PlanView { acts: vec![on("n1"), on("n2"), on("n1"), act("here", "")], ..PlanView::default() };
+    assert_eq!(found(Ask::HostsTouched, &plan).unwrap().0, "3");
+}
+
+#[test]
+fn every_chapter_has_its_questions() {
+    let english: BTreeMap<String, Question> = serde_yaml::from_str(ENGLISH).unwrap();
+    // What only looks is not asked about, and so not asked.
+    let silent = ["kube.token", "proof.final"];
+    for kind in crate::runbook::texts::KINDS.iter().filter(|k| !silent.contains(k)) {
+        assert!(english.values().any(|q| q.step == *kind), "no question at {kind}");
+    }
 }
 
 #[test]

@@ -169,6 +169,7 @@ pub enum Action {
     Drill,
     EditLine,
     DropLine,
+    LineEnd,
     Left,
     Right,
 }

@@ -206,7 +206,16 @@ pub enum DrillMsg {
         /// Its text.
         text: Result<String, String>,
     },
-    /// A repair was done, or a file saved (`None`).
+    /// Where the drill's files lie, to be changed in another terminal.
+    Outside(String),
+    /// A file's text now, after somebody changed it in another terminal.
+    Changed {
+        /// Which.
+        at: usize,
+        /// Its text.
+        text: String,
+    },
+    /// A repair was done, or a file saved (`None`), here or in another terminal.
     Done {
         /// Which repair.
         repair: Option<usize>,

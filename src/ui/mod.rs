@@ -31,7 +31,7 @@ mod training;
 mod update;
 mod view;
 pub mod welcome;
-mod xray;
+pub mod xray;
 
 pub use message::{Answer, ConnectState, DrillMsg, DrillWish, Effect, Msg, Now, Secret};
 pub use model::{GUARD, Model, NODES_STALE, Panel, Phase, SLOW_STALE, SMALLEST, STALE, Section, Setup, StepText};

@@ -96,6 +96,8 @@ pub struct Run {
     pub file: Option<OpenFile>,
     /// Files were changed by hand.
     pub edited: bool,
+    /// Where the files lie for another terminal.
+    pub outside: Option<String>,
 }
 
 /// A file of a practice host that is looked at.
@@ -104,6 +106,8 @@ pub struct OpenFile {
     /// Index into the drill's files.
     pub at: usize,
     pub lines: Vec<String>,
+    /// Whether the last line ends like the others.
+    pub line_end: bool,
     pub selected: usize,
     /// The line being typed, and the cursor in it, in characters.
     pub typing: Option<(String, usize)>,
@@ -136,6 +140,7 @@ impl Run {
             said: None,
             file: None,
             edited: false,
+            outside: None,
         }
     }
 
@@ -263,6 +268,12 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             }
         }
         (Action::DropLine, Some(Page::File)) => return drop_line(run),
+        (Action::LineEnd, Some(Page::File)) => {
+            if let Some(file) = &mut run.file {
+                file.line_end = !file.line_end;
+            }
+            return save(run);
+        }
         _ => {}
     }
     model.scroll.dialog = 0;
@@ -315,7 +326,7 @@ fn save(run: &mut Run) -> Vec<Effect> {
     let Some(file) = &run.file else { return Vec::new() };
     run.edited = true;
     run.working = true;
-    let text = file.lines.join("\n") + "\n";
+    let text = file.lines.join("\n") + if file.line_end { "\n" } else { "" };
     vec![Effect::Drill(DrillWish::Save { file: file.at, text })]
 }
 
@@ -404,13 +415,23 @@ pub fn told(model: &mut Model, msg: DrillMsg) {
         DrillMsg::File { at, text } => match text {
             Ok(text) => {
                 let lines = text.lines().map(clean::line).collect();
-                run.file = Some(OpenFile { at, lines, selected: 0, typing: None });
+                run.file = Some(OpenFile { at, lines, line_end: text.ends_with('\n'), selected: 0, typing: None });
                 run.page = Some(Page::File);
             }
             Err(why) => run.said = Some(clean::line(&why)),
         },
+        DrillMsg::Changed { at, text } => {
+            // Who types into it goes on with what they see.
+            if let Some(file) = run.file.as_mut().filter(|f| f.at == at && f.typing.is_none()) {
+                file.lines = text.lines().map(clean::line).collect();
+                file.line_end = text.ends_with('\n');
+                file.selected = file.selected.min(file.lines.len().saturating_sub(1));
+            }
+        }
+        DrillMsg::Outside(dir) => run.outside = Some(clean::line(&dir)),
         DrillMsg::Done { repair, refused, cured } => {
             run.working = false;
+            run.edited |= repair.is_none();
             let right = repair.is_none_or(|at| run.drill.repairs.get(at).is_some_and(|r| r.right));
             if cured && run.ended.is_none() {
                 run.ended = Some(now);

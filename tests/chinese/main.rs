@@ -6,6 +6,7 @@
 mod fixtures;
 #[path = "../ui/look.rs"]
 mod look;
+mod training;
 mod words;
 
 use banister::{

@@ -59,6 +59,40 @@ fn no_chinese_is_left_over_or_stands_twice() {
     assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 
+/// A concept has one word. Practice is 练习, a drill 演练, a rehearsal 预演; to undo is 撤销.
+#[test]
+fn a_concept_has_one_word_in_chinese() {
+    let mut wrong = Vec::new();
+    for entry in chinese() {
+        let english = entry.english.to_lowercase();
+        let words: BTreeSet<&str> = english.split(|c: char| !c.is_alphanumeric()).collect();
+        let says = |all: &[&str]| all.iter().any(|w| words.contains(w));
+        let (practice, drill) = (says(&["practice", "practise"]), says(&["drill", "drills"]));
+        let (lianxi, yanlian) = (entry.chinese.contains("练习"), entry.chinese.contains("演练"));
+        // As a command or an option it stays as it is.
+        let named = entry.chinese.contains("practice");
+        if (practice && !lianxi && !named) || (yanlian && !drill) || (drill && !yanlian && !english.contains("{name}"))
+        {
+            wrong.push(format!(
+                "{}: {:?}: {:?}: practice is 练习, a drill 演练",
+                entry.file, entry.english, entry.chinese
+            ));
+        }
+    }
+    for path in assets(&std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("assets")) {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        for (number, line) in text.lines().enumerate().filter(|(_, l)| l.contains("撤回")) {
+            wrong.push(format!("{}:{}: to undo is 撤销, not 撤回: {line}", path.display(), number + 1));
+        }
+    }
+    assert!(wrong.is_empty(), "{} wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn assets(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path());
+    entries.flat_map(|p| if p.is_dir() { assets(&p) } else { vec![p] }).collect()
+}
+
 #[test]
 fn every_file_of_chinese_is_built_in() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/lang/zh");

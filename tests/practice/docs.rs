@@ -1,6 +1,23 @@
-//! The table of faults names tests: they exist.
+//! The table of faults names tests: they exist. The trainer's guide names all drills, as hard as they are.
 
 use std::path::Path;
+
+use banister::training::drill::Drill;
+
+#[test]
+fn the_trainers_guide_has_every_drill_with_its_level() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for guide in ["guide.md", "guide.zh.md"] {
+        let text = std::fs::read_to_string(root.join("assets/training").join(guide)).unwrap();
+        let rows: Vec<(usize, &str)> = text
+            .lines()
+            .filter_map(|l| l.strip_prefix("| *"))
+            .map(|l| (1 + l.chars().take_while(|c| *c == '*').count(), l.split('`').nth(1).unwrap_or_default()))
+            .collect();
+        let drills = Drill::names().map(|name| (usize::from(Drill::find(name).unwrap().unwrap().level), name));
+        assert_eq!(rows, drills.collect::<Vec<_>>(), "{guide}");
+    }
+}
 
 #[test]
 fn every_test_that_the_table_of_faults_names_exists() {

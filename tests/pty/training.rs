@@ -82,6 +82,19 @@ fn drills_are_listed_with_how_hard_they_are() {
     assert_eq!(terminal.ends(), 0);
     terminal.until("stars and names", |s| {
         let text = s.contents();
-        text.contains("stuck-learner  ***") && text.contains("host-down      *") && text.contains("growth-3.3")
+        let shows = |name: &str, stars: &str| text.lines().any(|l| l.split_whitespace().take(2).eq([name, stars]));
+        shows("stuck-learner", "***") && shows("host-down", "*") && text.contains("growth-3.3")
+    });
+}
+
+#[test]
+fn the_list_is_chinese_but_for_its_names() {
+    let mut terminal = Terminal::start(&banister(), &["practice", "--list", "--lang", "zh"], (100, 40), &[]);
+    assert_eq!(terminal.ends(), 0);
+    terminal.until("every line in Chinese", |s| {
+        let text = s.contents();
+        let lines: Vec<&str> = text.lines().filter(|l| !l.trim().is_empty()).collect();
+        let chinese = |l: &&str| l.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c));
+        lines.len() > 20 && lines.iter().all(chinese)
     });
 }

@@ -159,7 +159,7 @@ fn every_key_of_the_table_does_something_in_every_context_it_holds_in() {
                             "{label}: {effects:?}"
                         );
                     }
-                    (Action::Submit, Context::Line) | (Action::DropLine, _) => {
+                    (Action::Submit, Context::Line) | (Action::DropLine | Action::LineEnd, _) => {
                         assert!(matches!(effects.as_slice(), [Effect::Drill(_)]), "{label}: {effects:?}");
                     }
                     (Action::Submit, Context::Secret) => {

@@ -9,7 +9,7 @@ use banister::{
     training::drill::Drill,
     ui::{
         Answer, DrillMsg, DrillWish, Effect, Model, Msg, Theme,
-        keys::{Action, Context},
+        keys::{Action, Context, TABLE},
         update,
     },
 };
@@ -143,9 +143,9 @@ fn a_question_left_out_is_not_counted() {
 #[test]
 fn a_question_before_a_step_fits_the_smallest_terminal() {
     let mut model = guided();
-    insta_named("predict", &model);
+    insta_named("training-predict", &model);
     press(&mut model, "1");
-    insta_named("predict-told", &model);
+    insta_named("training-predict-told", &model);
 }
 
 fn insta_named(name: &str, model: &Model) {
@@ -153,7 +153,7 @@ fn insta_named(name: &str, model: &Model) {
         for size in [SIZE, (120, 40), (200, 60)] {
             let mut model = model.clone();
             feed(&mut model, [Msg::Resize(size.0, size.1)]);
-            let name = format!("training-{name}@{}x{}", size.0, size.1);
+            let name = format!("{name}@{}x{}", size.0, size.1);
             insta::assert_snapshot!(name, styled(&draw(&model, size)));
         }
     });
@@ -162,7 +162,7 @@ fn insta_named(name: &str, model: &Model) {
 #[test]
 fn a_drill_holds_the_survey_back_and_opens_with_its_story() {
     let mut model = drilled("typo-2378");
-    insta_named("drill-menu", &model);
+    insta_named("training-drill-menu", &model);
     update(&mut model, key(KeyCode::Esc));
     let survey = shown(&model);
     assert!(survey.contains("held back") && survey.contains("BLOCKED"), "{survey}");
@@ -187,14 +187,14 @@ fn named_repaired_and_debriefed() {
     let mut model = drilled("typo-2378");
     assert_eq!(choose(&mut model, "repair it: once it is named"), [], "first it is named");
     choose(&mut model, "name the fault");
-    insta_named("drill-name", &model);
+    insta_named("training-drill-name", &model);
     choose(&mut model, "A firewall came up");
     assert!(shown(&model).contains("That is not it"));
     choose(&mut model, "name the fault");
     choose(&mut model, "listens for its peers at 2378");
     assert!(shown(&model).contains("Right, that is the fault"));
     choose(&mut model, "2  repair it");
-    insta_named("drill-repair", &model);
+    insta_named("training-drill-repair", &model);
     let wish = choose(&mut model, "Restart etcd on master01 and master03");
     let [Effect::Drill(DrillWish::Repair(wrong))] = wish[..] else { panic!("{wish:?}") };
     assert!(shown(&model).contains("being done"));
@@ -206,7 +206,7 @@ fn named_repaired_and_debriefed() {
     let wish = choose(&mut model, "Write 2380");
     let [Effect::Drill(DrillWish::Repair(right))] = wish[..] else { panic!("{wish:?}") };
     feed(&mut model, [Msg::Tick(now(61_000)), done(right, true)]);
-    insta_named("drill-debrief", &model);
+    insta_named("training-drill-debrief", &model);
     assert!(shown(&model).contains("Cured: 70 points"));
     feed(&mut model, [Msg::Tick(now(90_000))]);
     assert!(shown(&model).contains("Cured: 70 points"), "the time stands still");
@@ -251,7 +251,7 @@ fn a_file_is_looked_into_and_a_line_changed() {
     feed(&mut model, [ch('j'), key(KeyCode::Enter)]);
     // From ` \` back to the digit.
     feed(&mut model, [key(KeyCode::Left), key(KeyCode::Left), key(KeyCode::Backspace), ch('0')]);
-    insta_named("drill-file", &model);
+    insta_named("training-drill-file", &model);
     let saved = update(&mut model, key(KeyCode::Enter));
     let text = "one\n--listen-peer-urls https://10.10.33.38:2370 \\\nthree\n".to_owned();
     assert_eq!(saved, [Effect::Drill(DrillWish::Save { file: 0, text })]);
@@ -263,6 +263,74 @@ fn a_file_is_looked_into_and_a_line_changed() {
     assert_eq!(dropped, [Effect::Drill(DrillWish::Save { file: 0, text: "one\nthree\n".to_owned() })]);
     feed(&mut model, [key(KeyCode::Esc), key(KeyCode::Esc)]);
     assert!(shown(&model).contains("name the fault"));
+}
+
+#[test]
+fn a_line_end_is_said_and_taken_away() {
+    let mut model = drilled("nodename-newline");
+    choose(&mut model, "look into a file");
+    choose(&mut model, "master02:/var/lib/calico/nodename");
+    feed(&mut model, [Msg::Drill(DrillMsg::File { at: 0, text: Ok("master02.example.com\n".into()) })]);
+    assert!(shown(&model).contains("ends with a line end"));
+    let save = |text: &str| [Effect::Drill(DrillWish::Save { file: 0, text: text.into() })];
+    assert_eq!(press(&mut model, "n"), save("master02.example.com"));
+    assert!(shown(&model).contains("ends without a line end"));
+    assert_eq!(press(&mut model, "n"), save("master02.example.com\n"));
+    // A file without one keeps it so when a line is changed.
+    feed(&mut model, [Msg::Drill(DrillMsg::File { at: 0, text: Ok("name".into()) })]);
+    feed(&mut model, [key(KeyCode::Enter), ch('s')]);
+    assert_eq!(update(&mut model, key(KeyCode::Enter)), save("names"));
+}
+
+#[test]
+fn a_file_changed_in_another_terminal_is_shown_as_it_is_now() {
+    let mut model = drilled("nodename-newline");
+    choose(&mut model, "look into a file");
+    choose(&mut model, "master02:/var/lib/calico/nodename");
+    feed(&mut model, [Msg::Drill(DrillMsg::File { at: 0, text: Ok("old\nold\n".into()) })]);
+    feed(&mut model, [ch('j')]);
+    let changed = |at, text: &str| Msg::Drill(DrillMsg::Changed { at, text: text.into() });
+    feed(&mut model, [changed(1, "another\n"), changed(0, "fresh")]);
+    let page = shown(&model);
+    assert!(page.contains("fresh") && !page.contains("1 old") && page.contains("ends without a line end"), "{page}");
+    feed(&mut model, [key(KeyCode::Enter), ch('x'), changed(0, "newer")]);
+    assert!(shown(&model).contains("freshx"), "what is being typed stays: {}", shown(&model));
+}
+
+#[test]
+fn hints_name_panels_by_the_keys_that_lead_there() {
+    for drill in Drill::names().map(|name| Drill::find(name).unwrap().unwrap()) {
+        for text in drill.hints.iter().flat_map(|h| [h.en.replace('(', "（").replace(')', "）"), h.zh.clone()]) {
+            let keys = text.split('（').skip(1).filter_map(|rest| rest.split('）').next()).filter(|k| k.len() == 1);
+            for k in keys {
+                let leads = TABLE.iter().any(|b| {
+                    matches!(b.action, Action::Focus(_))
+                        && b.keys.iter().any(|key| key.name() == k)
+                        && b.contexts.contains(&Context::Wizard)
+                });
+                assert!(leads, "{}: no panel at {k}: {text}", drill.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_done_in_another_terminal_counts_as_by_hand() {
+    let mut model = drilled("nodename-newline");
+    feed(&mut model, [Msg::Drill(DrillMsg::Outside("/tmp/banister-drill-1".into()))]);
+    choose(&mut model, "look into a file");
+    insta_named("training-drill-files", &model);
+    feed(&mut model, [Msg::Drill(DrillMsg::Done { repair: None, refused: None, cured: false })]);
+    assert!(shown(&model).contains("Saved."), "{}", shown(&model));
+    update(&mut model, key(KeyCode::Esc));
+    choose(&mut model, "name the fault");
+    choose(&mut model, "ends with a line end");
+    choose(&mut model, "2  repair it");
+    let wish = choose(&mut model, "Delete calico's pod on master02");
+    let [Effect::Drill(DrillWish::Repair(at))] = wish[..] else { panic!("{wish:?}") };
+    // Not the right one by itself, and not counted: the file had been changed before.
+    feed(&mut model, [Msg::Drill(DrillMsg::Done { repair: Some(at), refused: None, cured: true })]);
+    assert!(shown(&model).contains("Cured: 100 points"), "{}", shown(&model));
 }
 
 #[test]

@@ -141,6 +141,17 @@ pub fn active(world: &World, host: &HostName) -> bool {
     world.hosts.get(host).and_then(|h| h.units.get("docker")).is_some_and(crate::practice::units::Unit::is_active)
 }
 
+/// Whether a host's proxy runs and passes on to no master at all: its kubelet is alone then.
+pub fn cut_off(world: &World, host: &HostName) -> bool {
+    let mut own = world.kube.containers.range((host.clone(), String::new())..).take_while(|((h, _), _)| h == host);
+    let Some((_, Container { state: State::Running { conf, .. }, .. })) = own.next() else { return false };
+    let serves = |address| {
+        let at = |h: &HostName| world.hosts.get(h).is_some_and(|h| h.address == address);
+        world.kube.processes.iter().any(|p| p.is_apiserver() && at(&p.host))
+    };
+    !conf.servers.iter().any(|s| serves(s.ip()))
+}
+
 /// Starts a container, or starts it again.
 pub fn restart(world: &mut World, host: &HostName, name: &str) {
     let now = world.clock.now();
@@ -151,6 +162,14 @@ pub fn restart(world: &mut World, host: &HostName, name: &str) {
     container.started = started;
     container.seen = seen;
     start(container, now + LISTENS);
+}
+
+/// nginx reads its configuration again, from the file that the container sees.
+pub fn reload(world: &mut World, host: &HostName, name: &str) {
+    let now = world.clock.now();
+    if let Some(container) = world.kube.containers.get_mut(&(host.clone(), name.to_owned())).filter(|c| c.runs()) {
+        start(container, now);
+    }
 }
 
 fn start(container: &mut Container, listens: Duration) {

@@ -1,8 +1,13 @@
 //! kubelet: reads its manifests directory, runs what lies there, registers its node.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use serde_json::Value;
 
 use super::{
@@ -11,10 +16,11 @@ use super::{
 };
 use crate::{
     cluster::{HostName, Role},
+    pki::{is_signed_by, pem_to_der},
     practice::{
-        etcd::config::environment,
+        etcd::{config::environment, links::wrong_name},
         files::{Entry, Files, Kind},
-        host::Host,
+        host::{Host, Power},
         units::{self, Exit},
         world::World,
     },
@@ -158,6 +164,7 @@ pub fn started(world: &mut World, name: &HostName, unit: &str, text: &str) -> Re
         },
     );
     world.kube.registering.insert(name.clone());
+    super::objects::start_agents(world, name);
     Ok(())
 }
 
@@ -199,7 +206,7 @@ pub fn settle(world: &mut World) {
     let mut due = Vec::new();
     for (name, kubelet) in world.kube.kubelets.iter_mut().filter(|(_, k)| k.manifests.is_some()) {
         let Some(host) = world.hosts.get(name) else { continue };
-        if host.power != crate::practice::host::Power::Up {
+        if host.power != Power::Up {
             continue;
         }
         if kubelet.looks.is_none() && kubelet.seen != Some(host.files.changes) {
@@ -218,8 +225,7 @@ fn look(world: &mut World, name: &HostName, now: Duration) {
     let (Some(host), Some(kubelet)) = (world.hosts.get_mut(name), world.kube.kubelets.get_mut(name)) else { return };
     (kubelet.seen, kubelet.looks) = (Some(host.files.changes), None);
     let dir = kubelet.manifests.clone().unwrap_or_default();
-    let shown = |p: &PathBuf| p.file_name().is_some_and(|n| !n.to_string_lossy().starts_with('.'));
-    let files: Vec<_> = host.files.children(&dir).into_iter().filter(shown).collect();
+    let files: Vec<_> = host.files.children(&dir).into_iter().filter(|p| shown(p)).collect();
     let files: Vec<_> = files.into_iter().filter_map(|p| host.files.read(&p).ok().map(|b| (p, b))).collect();
     let same = |a: &(PathBuf, Bytes), b: &(PathBuf, Bytes)| {
         a.0 == b.0 && a.1.as_ptr() == b.1.as_ptr() && a.1.len() == b.1.len()
@@ -260,6 +266,18 @@ fn look(world: &mut World, name: &HostName, now: Duration) {
     }
 }
 
+/// The pods that a manifests directory makes, a file each: the pod's name and its manifest.
+pub fn pods(host: &Host, dir: &Path) -> Vec<(String, Value)> {
+    let files = host.files.children(dir).into_iter();
+    let read = files.filter(|p| shown(p)).filter_map(|p| pod(&host.files.read(&p).ok()?));
+    read.map(|(name, pod)| (name, pod.manifest)).collect()
+}
+
+/// Whether kubelet reads a file of that name.
+fn shown(path: &Path) -> bool {
+    path.file_name().is_some_and(|n| !n.to_string_lossy().starts_with('.'))
+}
+
 /// A manifest's pod: its name, and the command of its first container.
 fn pod(bytes: &[u8]) -> Option<(String, Pod)> {
     let manifest: Value = serde_json::from_slice(bytes).ok().or_else(|| serde_yaml::from_slice(bytes).ok())?;
@@ -269,6 +287,42 @@ fn pod(bytes: &[u8]) -> Option<(String, Pod)> {
         |key: &str| container[key].as_array().into_iter().flatten().filter_map(|w| w.as_str().map(str::to_owned));
     let args = words("command").chain(words("args")).collect();
     Some((name, Pod { manifest, args }))
+}
+
+/// The etcd behind the apiserver that a host's kubelet reaches with its kubeconfig; `None` where it reaches none, or is
+/// refused.
+pub fn reached_by(world: &mut World, name: &HostName) -> Option<u64> {
+    let host = world.hosts.get(name)?;
+    let kubelet = world.kube.kubelets.get(name)?;
+    let text = host.files.read(&kubelet.kubeconfig).ok()?;
+    let config: Value = serde_yaml::from_slice(&text).ok()?;
+    let (cluster, user) = (&config["clusters"][0]["cluster"], &config["users"][0]["user"]);
+    let at: std::net::SocketAddr = cluster["server"].as_str()?.split_once("://")?.1.parse().ok()?;
+    let file = |value: &Value| host.files.read(value.as_str()?.as_ref()).ok();
+    let (ca, cert) = (file(&cluster["certificate-authority"])?, file(&user["client-certificate"])?);
+    let now = world.clock.now();
+    let own = host.address;
+    let servers = if at.ip().is_loopback() {
+        let proxies: Vec<_> = world.kube.containers.keys().filter(|(h, _)| h == name).cloned().collect();
+        let listening = proxies.iter().find_map(|key| world.kube.containers.get_mut(key)?.servers(at.port(), now));
+        listening.map_or_else(|| vec![std::net::SocketAddr::new(own, at.port())], |(servers, _)| servers)
+    } else {
+        vec![at]
+    };
+    let der = pem_to_der(&cert).ok()?.into_iter().next()?;
+    servers.into_iter().find_map(|server| {
+        let there = world.hosts.values().find(|h| h.address == server.ip() && h.power == Power::Up)?;
+        if there.name != *name && !there.lets_in(server.port()) {
+            return None;
+        }
+        let process = world.kube.processes.iter().find(|p| p.host == there.name && p.listens(server.port(), now))?;
+        let api = process.api.as_ref()?;
+        let at_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(there.epoch_ms() / 1000).ok()?));
+        api.callers.verify_client_cert(&CertificateDer::from(der.clone()), &[], at_time).ok()?;
+        let trusted = is_signed_by(api.served(), &ca) && wrong_name(api.served(), at.ip(), false).is_none();
+        trusted.then_some(())?;
+        api.etcd(world, &there.name).map(|(id, _)| id)
+    })
 }
 
 #[cfg(test)]

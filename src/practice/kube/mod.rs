@@ -7,9 +7,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 pub mod api;
+mod complaints;
 pub mod docker;
 pub mod kubelet;
 pub mod layout;
@@ -18,6 +20,7 @@ pub mod objects;
 pub mod packages;
 mod pki;
 pub mod process;
+mod resources;
 pub mod server;
 pub mod tokens;
 
@@ -40,6 +43,8 @@ pub struct Kube {
     pub stores: BTreeMap<u64, objects::Store>,
     /// Containers that docker keeps by name.
     pub containers: BTreeMap<(HostName, String), docker::Container>,
+    /// When what suffers complains again.
+    complains: Duration,
     /// Packages that can be had.
     pub repository: Vec<Arc<packages::Package>>,
     /// Packages that are installed.
@@ -57,6 +62,7 @@ pub fn settle(world: &mut World) {
     kubelet::settle(world);
     process::settle(world);
     objects::settle(world);
+    complaints::settle(world);
 }
 
 /// A unit's process was started: what that means where it is docker or a kubelet.

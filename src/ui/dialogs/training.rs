@@ -161,6 +161,14 @@ fn files(run: &Run, width: usize) -> Vec<Line<'static>> {
     for (i, file) in run.drill.files.iter().enumerate() {
         lines.extend(numbered(i, " ", file, width, Tone::Plain));
     }
+    if let Some(dir) = &run.outside {
+        lines.push(Line::default());
+        let words = tr!(
+            "They lie in {dir} too. Change, copy or remove them there in another terminal: what is saved is done to the host at once.",
+            dir = dir
+        );
+        lines.extend(prose(&words, 0, width, Tone::Plain));
+    }
     if let Some(said) = &run.said {
         lines.push(Line::default());
         lines.extend(prose(&format!("! {said}"), 0, width, Tone::Strong));
@@ -185,7 +193,12 @@ fn file(run: &Run, file: &OpenFile, width: usize) -> Vec<Line<'static>> {
             }
         }
     }
-    lines.push(Line::default());
+    let end = if file.line_end {
+        trs!("The last line ends with a line end.")
+    } else {
+        trs!("The last line ends without a line end.")
+    };
+    lines.push(line(end, Tone::Dim));
     if let Some(said) = &run.said {
         lines.extend(prose(&format!("! {said}"), 0, width, Tone::Strong));
     }
@@ -216,7 +229,12 @@ fn file_keys(file: Option<&OpenFile>) -> Line<'static> {
     if file.is_some_and(|f| f.typing.is_some()) {
         keys(&[("Enter", tr!("save this line")), ("Esc", tr!("leave it as it was"))])
     } else {
-        keys(&[("Enter", tr!("change the line")), ("d", tr!("delete it")), ("Esc", tr!("back"))])
+        keys(&[
+            ("Enter", tr!("change the line")),
+            ("d", tr!("delete it")),
+            ("n", tr!("line end")),
+            ("Esc", tr!("back")),
+        ])
     }
 }
 

@@ -84,6 +84,13 @@ pub const TABLE: &[Binding] = &[
         mark!("Change the selected line"),
     ),
     bind(&[ch('d')], Action::DropLine, &[C::File], mark!("delete it"), mark!("Delete the selected line")),
+    bind(
+        &[ch('n')],
+        Action::LineEnd,
+        &[C::File],
+        mark!("line end"),
+        mark!("Put a line end behind the last line, or take it away"),
+    ),
     bind(&[key(KeyCode::Esc)], Action::No, &[C::File], mark!("back"), mark!("Back to the list of files")),
     bind(
         &[key(KeyCode::Enter)],

@@ -1,13 +1,14 @@
-//! Accidents that a drill begins with, and deeds that may or may not repair them: each a change an engineer could make.
+//! What an engineer can do by hand: before a drill begins, and about it, whether that repairs it or not.
+
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     Fault, Practice,
-    etcd::{
-        model::{Member, member_id},
-        rules::{Asked, add, remove},
-    },
+    clock::Clock,
+    etcd::rules::{Asked, add, remove},
+    kube::docker,
     units,
     world::World,
 };
@@ -16,87 +17,8 @@ use crate::{
     remote::op::{Owner, UnitVerb},
 };
 
-/// Something that somebody did to etcd, or to its files, before the drill began.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(tag = "what", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Accident {
-    /// The runbook's slip in a file that is read: etcd listens for its peers at 2378, since a restart.
-    ListensAtWrongPort {
-        /// Whose.
-        host: String,
-    },
-    /// The peer key was copied by root and belongs to root; etcd was restarted since.
-    KeyUnreadable {
-        /// Whose.
-        host: String,
-    },
-    /// Added to etcd's list, as a learner where there are any, and never started.
-    AddedNotStarted {
-        /// A host of the cluster file.
-        host: String,
-        /// With a vote in any case.
-        #[serde(default)]
-        voter: bool,
-    },
-    /// A voter that is no host of the cluster file, and never started.
-    Stranger {
-        /// Its address.
-        address: std::net::IpAddr,
-    },
-}
-
-impl Accident {
-    /// The host it is about, if one of the file.
-    pub fn host(&self) -> Option<HostName> {
-        match self {
-            Self::ListensAtWrongPort { host } | Self::KeyUnreadable { host } | Self::AddedNotStarted { host, .. } => {
-                Some(HostName::new(host))
-            }
-            Self::Stranger { .. } => None,
-        }
-    }
-
-    /// Makes it happen.
-    pub fn strike(&self, world: &mut World, cluster: &Cluster) {
-        let etcd = &cluster.etcd;
-        match self {
-            Self::ListensAtWrongPort { host } => {
-                let name = HostName::new(host);
-                let Some(node) = cluster.node(&name) else { return };
-                let right = format!("--listen-peer-urls {}", cluster.peer_url(node));
-                let wrong = format!("--listen-peer-urls {}", url(node.address, 2378));
-                replace(world, &name, &etcd.config, &right, &wrong);
-                let _ = restart(world, &name, &etcd.unit);
-            }
-            Self::KeyUnreadable { host } => {
-                let name = HostName::new(host);
-                if let Some(host) = world.hosts.get_mut(&name) {
-                    let _ = host.files.set(&etcd.key(crate::cluster::EtcdPair::Peer), 0o600, &Owner::both("root"));
-                }
-                let _ = restart(world, &name, &etcd.unit);
-            }
-            Self::AddedNotStarted { host, voter } => {
-                if let Some(node) = cluster.node(&HostName::new(host)) {
-                    added(world, &cluster.peer_url(node), !voter);
-                }
-            }
-            Self::Stranger { address } => added(world, &url(*address, etcd.peer_port), false),
-        }
-    }
-}
-
-/// A member in the list that nobody started; etcd's own rules were met when it was added.
-fn added(world: &mut World, peer_url: &str, learner: bool) {
-    for cluster in world.etcd.clusters.values_mut() {
-        let urls = vec![peer_url.to_owned()];
-        let id = member_id(&urls, &cluster.token, Some(1));
-        let learner = learner && !cluster.members.values().any(|m| m.learner);
-        cluster
-            .members
-            .insert(id, Member { id, name: String::new(), peer_urls: urls, client_urls: Vec::new(), learner });
-        cluster.index += 1;
-    }
-}
+/// In steps of so much, time goes by where nobody looks.
+const STEP: Duration = Duration::from_millis(500);
 
 /// Stops a unit and starts it again; the others notice in between.
 fn restart(world: &mut World, host: &HostName, unit: &str) -> units::Answer {
@@ -120,7 +42,7 @@ fn replace(world: &mut World, host: &HostName, path: &std::path::Path, from: &st
     true
 }
 
-/// Something a trainee may do about an accident.
+/// Something that somebody does.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Deed {
@@ -135,6 +57,33 @@ pub enum Deed {
     },
     /// What an engineer does that makes things worse.
     Strike(Mended),
+    /// `systemctl restart UNIT`.
+    Unit {
+        /// Where.
+        host: String,
+        /// Which unit.
+        unit: String,
+    },
+    /// `kubectl delete pod` of calico's agent on a host: the daemon set makes it again.
+    Agent {
+        /// Where.
+        host: String,
+    },
+    /// `docker restart` of the control plane's containers on a master: they read their files again.
+    StaticPods {
+        /// Where.
+        host: String,
+    },
+    /// `docker exec nginx-proxy nginx -s reload`: reads the file that is mounted again, which may be the old one.
+    ProxyReload {
+        /// On which worker.
+        host: String,
+    },
+    /// `docker restart nginx-proxy`.
+    Proxy {
+        /// On which worker.
+        host: String,
+    },
     /// `etcdctl member add`, with a vote.
     MemberAdd {
         /// The address in its peer URL.
@@ -195,9 +144,15 @@ pub enum Verb {
 }
 
 impl Practice {
-    /// Makes an accident happen.
-    pub fn strike(&self, accident: &Accident) {
-        self.with(|world| accident.strike(world, &self.cluster));
+    /// Time goes by while nobody looks.
+    pub fn pass(&self, time: Duration) {
+        self.with(|world| {
+            let end = world.clock.now() + time;
+            while world.clock.now() < end {
+                world.clock = Clock::from(world.clock.now() + STEP, world.clock.speed());
+                world.settle();
+            }
+        });
     }
 
     /// Does something a trainee chose. What the hosts or etcd answer when they refuse.
@@ -218,7 +173,7 @@ impl Practice {
             .ok_or_else(|| format!("{file}: no such file, or no text"))
     }
 
-    /// Writes a file that is there, owner and mode kept.
+    /// Writes a file; owner and mode are kept where it is there, and are root's where it is not.
     ///
     /// # Errors
     /// The file system's words.
@@ -227,10 +182,20 @@ impl Practice {
         let path = std::path::Path::new(path);
         self.with(|w| {
             let host = w.hosts.get_mut(&HostName::new(host)).ok_or("no such host")?;
-            let entry = host.files.entry(path).cloned().ok_or("No such file or directory")?;
-            host.files.put(path, text.to_owned().into(), entry.mode, entry.owner).map_err(super::files::Errno::words)
+            let old = host.files.entry(path).map(|e| (e.mode, e.owner.clone()));
+            let (mode, owner) = old.unwrap_or_else(|| (0o644, Owner::root()));
+            host.files.put(path, text.to_owned().into(), mode, owner).map_err(super::files::Errno::words)
         })
         .map_err(|why| format!("{file}: {why}"))
+    }
+
+    /// Removes a file, named `HOST:PATH`.
+    ///
+    /// # Errors
+    /// The file system's words.
+    pub fn remove_file(&self, file: &str) -> Result<(), String> {
+        let (host, path) = file.split_once(':').unwrap_or((file, ""));
+        self.attempt(&Deed::Remove { host: host.to_owned(), path: path.into() }).map_err(|why| format!("{host}:{why}"))
     }
 }
 
@@ -248,6 +213,29 @@ impl Deed {
                 let asked = Asked { at, version, now };
                 add(etcd, &urls, false, asked, 2).map_err(|status| status.message().to_owned())?;
             }
+            Self::Unit { host, unit } => {
+                let (status, said) = units::systemctl(world, &HostName::new(host), UnitVerb::Restart, unit);
+                if status != 0 {
+                    return Err(said.trim().to_owned());
+                }
+            }
+            Self::Agent { host } => {
+                let name = HostName::new(host);
+                let node = cluster.node(&name).map(|n| cluster.node_name(n)).ok_or("no such host")?;
+                let now = world.clock.now();
+                world.kube.stores.values_mut().for_each(|store| store.end_agent(&node, now));
+            }
+            Self::StaticPods { host } => {
+                let (name, now) = (HostName::new(host), world.clock.now());
+                for process in world.kube.processes.iter_mut().filter(|p| p.host == name && !p.is_ending()) {
+                    process.end(now);
+                }
+                if let Some(kubelet) = world.kube.kubelets.get_mut(&name) {
+                    kubelet.looks_anew();
+                }
+            }
+            Self::ProxyReload { host } => docker::reload(world, &HostName::new(host), &cluster.kube.nginx_container),
+            Self::Proxy { host } => docker::restart(world, &HostName::new(host), &cluster.kube.nginx_container),
             Self::Etcd { host, verb } => {
                 let (name, unit) = (HostName::new(host), cluster.etcd.unit.as_str());
                 let (status, said) = match verb {
