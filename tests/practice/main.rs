@@ -11,6 +11,7 @@ mod harness;
 mod kube_growth;
 mod lock;
 mod matrix;
+mod questions;
 mod resume;
 mod two_keys;
 mod watch;
