@@ -184,7 +184,7 @@ impl Session {
             Task::Grow { .. } => runbook::steps(&cx),
             Task::TakeBack => {
                 let begun = undo::begun(&history::latest(&self.cluster)?);
-                undo::steps(&begun, etcd, runbook::kind)
+                undo::steps(&begun, etcd, runbook::kind, runbook::texts::title)
             }
         };
         Ok((cx, steps))

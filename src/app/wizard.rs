@@ -118,7 +118,7 @@ impl Wizard {
         tokio::spawn(relay_connects(arriving, to_self.clone()));
         let model = Model::new(Setup {
             cluster: hosts.cluster().clone(),
-            texts: step_texts(),
+            texts: step_texts(task),
             theme: taken.theme,
             now: now(began),
             size: taken.size(),
@@ -463,9 +463,14 @@ pub(super) fn now(began: Instant) -> Now {
     Now { at: began.elapsed(), clock: now.datetime(), epoch: now.timestamp().as_second() }
 }
 
-fn step_texts() -> BTreeMap<String, StepText> {
+fn step_texts(task: Task) -> BTreeMap<String, StepText> {
     let of = |kind: &str| {
         let text = texts::text(kind);
+        if matches!(task, Task::TakeBack) {
+            // Why it was done and what the runbook says of it is nothing to read on the way back.
+            let what = tr!("What this step did is taken back. It had done this: {what}", what = text.what);
+            return StepText { title: text.title.clone(), what, ..StepText::default() };
+        }
         StepText {
             title: text.title.clone(),
             what: text.what.clone(),

@@ -66,24 +66,24 @@ pub fn begun(lines: &[Line]) -> Vec<Begun> {
     steps
 }
 
-/// The steps of the undo. `kind` gives a step's kind as the program knows it, `chapter` its chapter; a backup is never
-/// taken back: it harms nobody, and it is what everything else is put back from.
+/// The steps of the undo. `kind` gives a step's kind as the program knows it and its chapter, `title` what it is called on a
+/// host; a backup is never taken back: it harms nobody, and it is what everything else is put back from.
 pub fn steps(
     begun: &[Begun],
     etcd: &Arc<EtcdApi>,
     kind: impl Fn(&str) -> Option<(&'static str, Chapter)>,
+    title: impl Fn(&str, Option<&HostName>) -> String,
 ) -> Vec<SharedStep> {
     let mut steps: Vec<SharedStep> = Vec::new();
     for one in begun {
         let (word, host) = one.step.split_once('@').map_or((one.step.as_str(), None), |(k, h)| (k, Some(h)));
         match kind(word) {
             Some((_, Chapter::Backup)) | None => {}
-            Some((kind, chapter)) => steps.push(Arc::new(TakeBack {
-                id: StepId { kind, host: host.map(HostName::new) },
-                chapter,
-                begun: one.clone(),
-                etcd: etcd.clone(),
-            })),
+            Some((kind, chapter)) => {
+                let id = StepId { kind, host: host.map(HostName::new) };
+                let title = title(kind, id.host.as_ref());
+                steps.push(Arc::new(TakeBack { id, title, chapter, begun: one.clone(), etcd: etcd.clone() }));
+            }
         }
     }
     steps
@@ -92,6 +92,8 @@ pub fn steps(
 /// One step, taken back.
 struct TakeBack {
     id: StepId,
+    /// Of the step that is taken back.
+    title: String,
     chapter: Chapter,
     begun: Begun,
     etcd: Arc<EtcdApi>,
@@ -146,7 +148,7 @@ impl Step for TakeBack {
     }
 
     fn title(&self) -> String {
-        tr!("Undo {step}", step = self.begun.step)
+        tr!("Undo: {title}", title = self.title)
     }
 
     fn risk(&self) -> Risk {
@@ -172,7 +174,9 @@ impl Step for TakeBack {
         if self.removes_member() {
             plan.view.notes.push(trs!("a voter is removed only while the others keep their quorum without it").into());
         }
-        plan.view.down_meanwhile = Some(trs!("what the step started or changed").into());
+        let hosts: BTreeSet<String> = self.begun.undo.iter().map(|a| a.host().to_string()).collect();
+        let hosts: Vec<String> = hosts.into_iter().collect();
+        plan.view.down_meanwhile = Some(tr!("on {hosts}: what the step started or changed", hosts = hosts.join(", ")));
         Ok(plan)
     }
 

@@ -175,10 +175,8 @@ impl Maker<'_> {
                 self.lay(&mut host, file, &machine_id[..32]);
             }
         }
-        if node.role != Role::Worker {
-            for tool in &self.layout.tools {
-                lay(&mut host, &Path::new("/usr/bin").join(tool), Bytes::from_static(b"a program"), 0o755, "root");
-            }
+        for tool in &self.layout.tools {
+            lay(&mut host, &Path::new("/usr/bin").join(tool), Bytes::from_static(b"a program"), 0o755, "root");
         }
         if let Some(hostname) = &differs.hostname {
             lay(&mut host, Path::new("/etc/hostname"), format!("{hostname}\n").into(), 0o644, "root");

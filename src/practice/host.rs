@@ -157,16 +157,36 @@ impl Host {
 
     fn journal_line(&self, unit: &str, at: i64, line: &str, precise: bool) -> String {
         let time = jiff::Timestamp::from_millisecond(at).unwrap_or_default();
-        let time = time.strftime(if precise { "%Y-%m-%dT%H:%M:%S.%6f+00:00" } else { "%Y-%m-%dT%H:%M:%S+00:00" });
+        let time = time.strftime(if precise { "%Y-%m-%dT%H:%M:%S.%6f+0000" } else { "%Y-%m-%dT%H:%M:%S+0000" });
         let pid = self.units.get(unit).map_or(0, |u| u.last_pid);
         // systemd's own words about a unit stand in the unit's journal, too.
         let systemd = [format!("{unit}.service: "), "Started ".into(), "Stopped ".into(), "Stopping ".into()];
-        let from = if systemd.iter().any(|s| line.starts_with(s.as_str())) || line.starts_with("Scheduled restart") {
+        // Of what keeps a program from being run, the process that was to run it tells.
+        let before = [
+            "Failed to locate executable",
+            "Failed at step",
+            "Failed to determine user credentials",
+            "Changing to the requested",
+            "Failed to set up mount namespacing",
+        ];
+        let child = line.split_once(": ").is_some_and(|(_, l)| before.iter().any(|b| l.starts_with(b)));
+        let from = if child {
+            format!("({})[{pid}]", self.program_of(unit))
+        } else if systemd.iter().any(|s| line.starts_with(s.as_str())) || line.starts_with("Scheduled restart") {
             "systemd[1]".to_owned()
         } else {
             format!("{unit}[{pid}]")
         };
         format!("{time} {} {from}: {line}", self.hostname())
+    }
+
+    /// The name of a unit's program, as the kernel cuts it for a process that has not run it yet.
+    fn program_of(&self, unit: &str) -> String {
+        let loaded = self.units.get(unit).and_then(|u| u.loaded.as_deref()).unwrap_or_default();
+        let command = super::units::setting(loaded, "ExecStart").unwrap_or(unit).split_whitespace().next();
+        let name = command.and_then(|c| c.rsplit('/').next()).unwrap_or(unit);
+        let skipped = name.chars().count().saturating_sub(8);
+        name.chars().skip(skipped).collect()
     }
 
     /// Where `command -v` finds a program: an absolute path itself, a name in the usual directories.

@@ -25,6 +25,7 @@ mod pki;
 mod remote;
 pub mod scenario;
 pub mod tap;
+pub mod tls;
 pub mod units;
 pub mod world;
 

@@ -172,7 +172,6 @@ impl Practice {
         lines: u32,
         io: &mut Io,
     ) -> std::io::Result<Done> {
-        let Stdout::Writer(writer) = &mut io.stdout else { return Ok(Done::default()) };
         let path = |name: &str| format!("/var/log/pods/{name}.log");
         let mut followed: Vec<(&str, u64)> = Vec::new();
         let mut begun = false;
@@ -215,6 +214,7 @@ impl Practice {
                 return Ok(Done::default());
             }
             begun = true;
+            let Stdout::Writer(writer) = &mut io.stdout else { return Ok(Done::out(text)) };
             writer.write_all(text.as_bytes()).await?;
             writer.flush().await?;
             self.shared.clock().sleep(LOOK).await;

@@ -113,7 +113,7 @@ pub struct HostDiffers {
 pub struct Layout {
     /// Free space in MiB.
     pub free_mib: u64,
-    /// Programs in /usr/bin of masters and joiners.
+    /// Programs in /usr/bin of every host.
     pub tools: Vec<String>,
     /// Files of every host.
     pub every: RoleLayout,

@@ -165,7 +165,7 @@ pub fn systemctl(world: &mut World, name: &HostName, verb: UnitVerb, unit: &str)
                 if let Err(e) = host.files.link(Path::new(&link), Path::new(&path)) {
                     return (1, format!("Failed to enable unit: {}\n", e.words()));
                 }
-                let _ = writeln!(said, "Created symlink {link} → {path}.");
+                let _ = writeln!(said, "Created symlink {link} -> {path}.");
             }
         }
         UnitVerb::Disable => {
@@ -232,9 +232,10 @@ pub fn start(world: &mut World, name: &HostName, unit: &str, by_hand: bool) {
 /// What systemd itself checks before it runs the program.
 fn can_exec(host: &Host, unit: &str, text: &str) -> Result<String, Exit> {
     let step = |status: u32, step: &str, why: String, program: &str| {
+        let error = if step == "USER" { "No such process" } else { "No such file or directory" };
         let lines = vec![
             format!("{unit}.service: {why}"),
-            format!("{unit}.service: Failed at step {step} spawning {program}: No such file or directory"),
+            format!("{unit}.service: Failed at step {step} spawning {program}: {error}"),
         ];
         Err(Exit::new(status, lines))
     };
@@ -243,14 +244,15 @@ fn can_exec(host: &Host, unit: &str, text: &str) -> Result<String, Exit> {
     }
     let command = setting(text, "ExecStart").unwrap_or_default().trim_start_matches(['-', '@', '+', '!']);
     let program = command.split_whitespace().next().unwrap_or_default();
-    if let Some(user) = setting(text, "User").filter(|u| !host.users.contains(*u)) {
-        let why = format!("Failed to determine user credentials: No such process ({user})");
+    if setting(text, "User").is_some_and(|u| !host.users.contains(u)) {
+        let why = "Failed to determine user credentials: No such process".to_owned();
         return step(217, "USER", why, program);
     }
     if let Some(dir) = setting(text, "WorkingDirectory").filter(|d| !d.starts_with('-'))
         && !host.files.is_dir(Path::new(dir))
     {
-        return step(200, "CHDIR", format!("Changing to the requested working directory failed: {dir}"), program);
+        let why = "Changing to the requested working directory failed: No such file or directory".to_owned();
+        return step(200, "CHDIR", why, program);
     }
     if !host.files.is_program(Path::new(program)) {
         let why = format!("Failed to locate executable {program}: No such file or directory");
@@ -292,6 +294,9 @@ pub fn ended(world: &mut World, name: &HostName, unit: &str, exit: &Exit) {
         (false, 0) => State::Inactive,
         (false, _) => State::Failed,
     };
+    if entry.state == State::Inactive {
+        forget_file(host, unit);
+    }
 }
 
 fn status_words(status: u32) -> String {
@@ -310,13 +315,24 @@ pub fn stop(world: &mut World, name: &HostName, unit: &str) {
     super::kube::stopped(world, name, unit);
     let Some(host) = world.hosts.get_mut(name) else { return };
     let Some(entry) = host.units.get_mut(unit) else { return };
-    let ran = entry.state != State::Inactive;
+    // What has failed stays so until it is forgotten or started.
+    if matches!(entry.state, State::Inactive | State::Failed) {
+        return;
+    }
     let text = entry.loaded.clone().unwrap_or_default();
     (entry.state, entry.pid, entry.result) = (State::Inactive, 0, "success");
-    if ran {
-        host.log(unit, format!("Stopping {}...", description(&text, unit)));
-        host.log(unit, format!("{unit}.service: Deactivated successfully."));
-        host.log(unit, format!("Stopped {}.", description(&text, unit)));
+    host.log(unit, format!("Stopping {}...", description(&text, unit)));
+    host.log(unit, format!("{unit}.service: Deactivated successfully."));
+    host.log(unit, format!("Stopped {}.", description(&text, unit)));
+    forget_file(host, unit);
+}
+
+/// systemd drops what it has read of a unit that neither runs nor is wanted by anything.
+fn forget_file(host: &mut Host, unit: &str) {
+    if !enabled(host, unit)
+        && let Some(unit) = host.units.get_mut(unit)
+    {
+        unit.loaded = None;
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod banister;
 mod bar;
+mod conformance;
 mod etcd;
 mod hosts;
 mod kubernetes;

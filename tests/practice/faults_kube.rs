@@ -111,10 +111,36 @@ async fn service_account_keys_differ() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "waits out the deadline of calico.pods, minutes: by hand, with --ignored"]
+async fn encryption_config_differs() {
+    let fault = Fault::EncryptionDiffers { host: "master02".into() };
+    let sees = ["encryption config (/etc/kubernetes/encryption.yaml) is another one on master02", "put it on every"];
+    fails(fault, "kube.pki@master04", &sees, |desk| assert_eq!(apiservers(desk), 3)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn apiserver_certificate_lacks_an_address() {
+    let fault = Fault::ApiserverSanMissing { host: "master02".into() };
+    let sees = ["the apiserver on master02 is not healthy", "10.10.33.38"];
+    fails(fault, "apiserver.rollout@master01", &sees, |desk| {
+        assert_eq!(apiservers(desk), 3);
+        desk.host("master01", |h| {
+            let manifest = h.files.text("/etc/kubernetes/manifests/kube-apiserver.json").unwrap();
+            assert!(!manifest.contains("10.10.33.40"), "the first one was restarted: {manifest}");
+        });
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn line_end_in_calicos_nodename() {
     let fault = Fault::NodenameNewline { host: "master02".into() };
-    fails(fault, "calico.pods", &["master02.example.com: calico-node-", "CrashLoopBackOff"], |_| {}).await;
+    let sees = [
+        "master02.example.com: calico-node-",
+        "CrashLoopBackOff, its container ended by itself",
+        "its last words: calico-node: the name in /var/lib/calico/nodename",
+        "mend it, delete the pod, then run again",
+    ];
+    fails(fault, "calico.pods", &sees, |_| {}).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,6 +170,8 @@ fn every_fault_is_known_by_its_name_in_a_scenario() {
         "member-added",
         "fresh-ca",
         "service-account-keys",
+        "encryption-differs",
+        "apiserver-san-missing",
         "kubelet-name",
         "stray-manifest",
         "stale-etcd-servers",

@@ -308,7 +308,7 @@ impl Desk {
     pub async fn take_back(&self) -> Ran {
         let begun = undo::begun(&self.journal());
         let etcd = self.etcd().await.unwrap();
-        let steps = undo::steps(&begun, &etcd, runbook::kind);
+        let steps = undo::steps(&begun, &etcd, runbook::kind, runbook::texts::title);
         self.run_through(etcd, &steps, "undo", Choice::Stop, Chapter::Workers).await
     }
 

@@ -285,3 +285,14 @@ fn hostile_output_reaches_no_cell() {
     let text = shown(&model);
     assert!(text.contains("xevil") && !text.contains("owned") && !text.contains('\u{1b}'), "{text}");
 }
+
+#[test]
+fn where_a_name_is_typed_nothing_is_folded_since_x_is_a_letter_of_it() {
+    let mut pressed = at(|m| asked(m, Risk::Disruptive));
+    feed(&mut pressed, [ch('3')]);
+    assert!(shown(&pressed).contains("12 unchanged lines, x unfolds"), "{}", shown(&pressed));
+    let mut typed = at(|m| asked(m, Risk::Irreversible));
+    feed(&mut typed, [key(KeyCode::Tab), key(KeyCode::Tab)]);
+    assert!(shown(&typed).contains("[3 changes]") && !shown(&typed).contains("x unfolds"), "{}", shown(&typed));
+    assert!(shown(&typed).contains("# line 2 of the file as it is"), "{}", shown(&typed));
+}

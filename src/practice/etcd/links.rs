@@ -174,9 +174,13 @@ pub fn expired(info: &CertInfo, now: i64) -> String {
     )
 }
 
-/// Go's words for a certificate that lacks an address. A caller's without any name is let pass.
+/// Go's words for a certificate (PEM) that lacks an address. A caller's without any name is let pass.
 pub fn wrong_name(pem: &[u8], address: IpAddr, caller: bool) -> Option<String> {
-    let info = CertInfo::from_pem(pem).ok()?;
+    lacks(&CertInfo::from_pem(pem).ok()?, address, caller)
+}
+
+/// The same of a certificate that has been read.
+pub fn lacks(info: &CertInfo, address: IpAddr, caller: bool) -> Option<String> {
     let ips: Vec<_> = info.sans.iter().filter_map(|s| if let San::Ip(ip) = s { Some(*ip) } else { None }).collect();
     if ips.contains(&address) || (caller && info.sans.is_empty()) {
         return None;

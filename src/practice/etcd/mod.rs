@@ -8,6 +8,5 @@ pub mod server;
 mod services;
 pub mod start;
 pub mod store;
-pub mod tls;
 pub mod tools;
 pub mod words;

@@ -44,6 +44,14 @@ impl Asked {
     }
 }
 
+/// Go's `types.NewURLs`: a scheme that etcd knows, host and port, and no path.
+fn is_url(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once("://") else { return false };
+    let Some((host, port)) = rest.rsplit_once(':') else { return false };
+    let is_host = !host.is_empty() && !host.contains('/') && (host.starts_with('[') || !host.contains(':'));
+    matches!(scheme, "http" | "https" | "unix" | "unixs") && is_host && port.parse::<u16>().is_ok()
+}
+
 fn started(cluster: &Cluster, except: Option<u64>) -> (usize, usize) {
     let voters: Vec<_> = cluster.voters().filter(|m| Some(m.id) != except).collect();
     (voters.iter().filter(|m| !m.name.is_empty()).count(), voters.len())
@@ -52,7 +60,7 @@ fn started(cluster: &Cluster, except: Option<u64>) -> (usize, usize) {
 /// `MemberAdd`. Before 3.4 the wish for a learner is an unknown field and is ignored.
 pub fn add(cluster: &mut Cluster, urls: &[String], learner: bool, asked: Asked, epoch: i64) -> Result<Member, Status> {
     let learner = learner && asked.version.has_learners();
-    if urls.is_empty() || urls.iter().any(|u| !u.contains("://")) {
+    if urls.is_empty() || !urls.iter().all(|u| is_url(u)) {
         return Err(Status::invalid_argument("etcdserver: given member URLs are invalid"));
     }
     let (running, voters) = started(cluster, None);
@@ -192,6 +200,15 @@ mod tests {
 
     fn add_down(cluster: &mut Cluster, id: u64) {
         cluster.members.get_mut(&id).unwrap().name.clear();
+    }
+
+    #[test]
+    fn a_peer_url_has_a_known_scheme_and_a_port() {
+        assert!(is_url("https://10.0.0.1:2380") && is_url("http://[::1]:2380"));
+        let port = ["nowhere", "http://nowhere", "https://:2380", "https://10.0.0.1:2380/x"];
+        for wrong in port.into_iter().chain(["ftp://10.0.0.1:2380", "http://ftp://10.0.0.1:2380"]) {
+            assert!(!is_url(wrong), "{wrong}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use etcd_client::proto::{PbClusterServer, PbKvServer, PbMaintenanceServer};
 use futures::stream;
+use rustls::ServerConfig;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream},
     sync::watch,
@@ -11,12 +12,16 @@ use tokio::{
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tonic::transport::Server;
 
-use super::{
-    services::At,
-    tls::{Serving, wrong_caller},
-    words::Words,
+use super::{links::lacks, services::At, words::Words};
+use crate::{
+    cluster::HostName,
+    pki::CertInfo,
+    practice::{
+        tls::{self, Callers},
+        world::Shared,
+    },
+    remote::BoxStream,
 };
-use crate::{cluster::HostName, practice::world::Shared, remote::BoxStream};
 
 /// Bytes on their way in each direction.
 const WIRE: usize = 64 << 10;
@@ -56,7 +61,7 @@ struct Served {
 impl Served {
     async fn serve(self, stream: DuplexStream) {
         self.shared.awake(&self.host).await;
-        let config = match self.serving().and_then(|s| s.config()) {
+        let config = match self.serving() {
             Ok(config) => config,
             Err(why) => return self.reject(&why),
         };
@@ -67,7 +72,7 @@ impl Served {
     }
 
     /// The files as they are now; the CA as it was at the start.
-    fn serving(&self) -> Result<Serving, String> {
+    fn serving(&self) -> Result<ServerConfig, String> {
         let world = self.shared.lock();
         let gone = || "use of closed network connection".to_owned();
         let process = world.etcd.process(&self.host, self.pid).ok_or_else(gone)?;
@@ -83,8 +88,9 @@ impl Served {
                 .map(|b| b.to_vec())
                 .map_err(|e| format!("open {}: {}", path.display(), e.words().to_lowercase()))
         };
-        let ca = ca.clone().filter(|_| pair.auth || pair.ca.is_some());
-        Ok(Serving { cert: read(&pair.cert)?, key: read(&pair.key)?, ca, clock: host.clock_ms / 1000 })
+        let ca = ca.as_deref().filter(|_| pair.auth || pair.ca.is_some());
+        let callers = ca.map_or(Callers::Unasked, |ca| Callers::Of(ca, host.clock_ms / 1000));
+        tls::config(&read(&pair.cert)?, &read(&pair.key)?, callers, &[b"h2", b"http/1.1"])
     }
 
     /// A line in the process's journal.
@@ -101,9 +107,10 @@ impl Served {
     async fn speak(self, tls: TlsStream<DuplexStream>) {
         let (_, session) = tls.get_ref();
         let h2 = session.alpn_protocol() == Some(b"h2");
+        // The peer port looks further: a caller's address must be among its certificate's, where that has names.
+        let caller = session.peer_certificates().and_then(|c| CertInfo::from_der(c.first()?).ok());
         if self.peer
-            && let Some(why) =
-                session.peer_certificates().and_then(|c| c.first()).and_then(|c| wrong_caller(c, self.from))
+            && let Some(why) = caller.and_then(|c| lacks(&c, self.from, true))
         {
             return self.reject(&format!("tls: {why}"));
         }

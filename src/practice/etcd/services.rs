@@ -122,6 +122,21 @@ impl At {
         Ok(Here { process, cluster, now: world.clock.now() })
     }
 
+    /// etcd hands over to a voter whether or not that can be reached, and waits for it to lead for as long as it is asked.
+    async fn until_connected(&self, to: u64) -> Result<(), Status> {
+        loop {
+            let waits = self.look(|here| {
+                let (cluster, own) = (here.cluster, here.process.member);
+                let voter = cluster.members.get(&to).is_some_and(|m| !m.learner);
+                Ok(cluster.leader == Some(own) && to != own && voter && !cluster.linked(own, to))
+            });
+            if !waits.await? {
+                return Ok(());
+            }
+            self.shared.clock().sleep(LOOK).await;
+        }
+    }
+
     /// A change of the membership or of who leads, with whoever listens told.
     async fn change<T>(
         &self,
@@ -164,10 +179,14 @@ impl At {
         }
     }
 
-    /// A write: refused while the database is full. Gives what was done and the header after it.
-    async fn write<T>(&self, write: impl FnOnce(&mut Cluster) -> T + Send) -> Result<(T, PbResponseHeader), Status> {
+    /// A write; one that needs room is refused while the database is full. Gives what was done and the header after it.
+    async fn write<T>(
+        &self,
+        needs_room: bool,
+        write: impl FnOnce(&mut Cluster) -> T + Send,
+    ) -> Result<(T, PbResponseHeader), Status> {
         self.through_leader(|cluster, _, mut header| {
-            if cluster.alarms.iter().any(|(_, kind)| *kind == NOSPACE) {
+            if needs_room && cluster.alarms.iter().any(|(_, kind)| *kind == NOSPACE) {
                 return Err(Status::resource_exhausted("etcdserver: mvcc: database space exceeded"));
             }
             let done = write(cluster);
@@ -246,17 +265,21 @@ impl PbMaintenanceService for At {
         let answer = self
             .through_leader(|cluster, _, header| {
                 let alarm = (request.member_id, request.alarm);
-                match request.action {
+                // Told is what was switched; who only asks is told those of that kind, 0 being every one.
+                let told: Vec<_> = match request.action {
                     1 => {
                         cluster.alarms.insert(alarm);
+                        vec![alarm]
                     }
-                    // Member 0 is every member, kind 0 every kind.
-                    2 => cluster
+                    2 => cluster.alarms.take(&alarm).into_iter().collect(),
+                    _ => cluster
                         .alarms
-                        .retain(|(m, k)| (alarm.0 != 0 && alarm.0 != *m) || (alarm.1 != 0 && alarm.1 != *k)),
-                    _ => {}
-                }
-                let alarms = cluster.alarms.iter().map(|(m, k)| PbAlarmMember { member_id: *m, alarm: *k }).collect();
+                        .iter()
+                        .filter(|(_, k)| request.alarm == 0 || request.alarm == *k)
+                        .copied()
+                        .collect(),
+                };
+                let alarms = told.into_iter().map(|(member_id, alarm)| PbAlarmMember { member_id, alarm }).collect();
                 Ok(PbAlarmResponse { header: Some(header), alarms })
             })
             .await;
@@ -336,6 +359,7 @@ impl PbMaintenanceService for At {
 
     async fn move_leader(&self, request: Request<PbMoveLeaderRequest>) -> Answer<PbMoveLeaderResponse> {
         let to = request.into_inner().target_id;
+        self.until_connected(to).await?;
         let answer = self.change("etcd move-leader", |cluster, asked, header| {
             rules::move_leader(cluster, to, asked)?;
             Ok(PbMoveLeaderResponse { header: Some(header) })
@@ -374,24 +398,24 @@ impl PbKvService for At {
         if request.key.is_empty() {
             return Err(Status::invalid_argument("etcdserver: key is not provided"));
         }
-        let (done, header) = self.write(|c| c.store.put(&request)).await?;
+        let (done, header) = self.write(true, |c| c.store.put(&request)).await?;
         Ok(Response::new(PbPutResponse { header: Some(header), ..done }))
     }
 
     async fn delete_range(&self, request: Request<PbDeleteRequest>) -> Answer<PbDeleteResponse> {
         let request = request.into_inner();
-        let (done, header) = self.write(|c| c.store.delete(&request)).await?;
+        let (done, header) = self.write(false, |c| c.store.delete(&request)).await?;
         Ok(Response::new(PbDeleteResponse { header: Some(header), ..done }))
     }
 
     async fn txn(&self, request: Request<PbTxnRequest>) -> Answer<PbTxnResponse> {
         let request = request.into_inner();
-        let (done, header) = self.write(|c| c.store.txn(&request)).await?;
+        let (done, header) = self.write(true, |c| c.store.txn(&request)).await?;
         Ok(Response::new(PbTxnResponse { header: Some(header), ..done }))
     }
 
     async fn compact(&self, _: Request<PbCompactionRequest>) -> Answer<PbCompactionResponse> {
-        let ((), header) = self.write(|_| ()).await?;
+        let ((), header) = self.write(false, |_| ()).await?;
         Ok(Response::new(PbCompactionResponse { header: Some(header) }))
     }
 }

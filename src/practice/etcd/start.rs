@@ -9,7 +9,6 @@ use tokio::sync::watch;
 use super::{
     config::{Config, Pair},
     model::{Cas, Cluster, Process, member_id},
-    tls,
     words::{Words, go_members},
 };
 use crate::{
@@ -17,6 +16,7 @@ use crate::{
     practice::{
         files::{Entry, Errno, Kind},
         host::{Host, Power},
+        tls,
         units::{self, Exit},
         world::World,
     },

@@ -17,8 +17,9 @@ use super::{
 use crate::{
     cluster::HostName,
     practice::{
+        files::Errno,
         host::Power,
-        ops::Done,
+        ops::{Done, sh},
         world::{Shared, World},
     },
     remote::{
@@ -33,6 +34,12 @@ const LONE: &str = "banister-rehearsal";
 
 /// How often a process that stays is looked after, in practice time.
 const LOOK: Duration = Duration::from_millis(200);
+
+/// etcdctl's status for a file that it cannot read.
+const BAD_ARGUMENTS: u32 = 128;
+
+/// Bytes of the sum at the end of a snapshot.
+const SUM: usize = 32;
 
 /// What `etcd --version` of a practice binary prints.
 pub fn version_of(binary: &[u8]) -> Option<String> {
@@ -78,10 +85,11 @@ async fn fetch(shared: &Shared, host: &HostName, access: &EtcdctlAccess) -> Resu
         let h = world.hosts.get(host).ok_or_else(Done::default)?;
         let ctl = access.bin.join("etcdctl");
         if !h.files.is_program(&ctl) {
-            return Err(Done::failed(127, format!("sh: 5: {}: not found\n", ctl.display())));
+            return Err(Done::failed(127, sh(5, &format!("{}: not found", ctl.display()))));
         }
         let read = |p: &Path| {
-            h.files.read(p).map_err(|e| error(format!("open {}: {}", p.display(), e.words().to_lowercase())))
+            let why = |e: Errno| format!("Error: open {}: {}\n", p.display(), e.words().to_lowercase());
+            h.files.read(p).map_err(|e| Done::failed(BAD_ARGUMENTS, why(e)))
         };
         (read(&access.ca)?, read(&access.cert)?, read(&access.key)?)
     };
@@ -121,7 +129,7 @@ fn tool(world: &World, host: &HostName, bin: &Path) -> Result<(), Done> {
     if has("etcdutl") || has("etcdctl") {
         return Ok(());
     }
-    Err(Done::failed(127, format!("sh: 5: {}: not found\n", bin.join("etcdctl").display())))
+    Err(Done::failed(127, sh(5, &format!("{}: not found", bin.join("etcdctl").display()))))
 }
 
 /// `snapshot status -w json`.
@@ -135,9 +143,13 @@ pub fn snapshot_status(world: &World, host: &HostName, bin: &Path, path: &Path) 
 fn database(world: &World, host: &HostName, path: &Path, summed: bool) -> Result<String, Done> {
     let error = |why: String| Done::failed(1, format!("Error: {why}\n"));
     let bytes = world.hosts.get(host).map(|h| h.files.read(path));
+    let how = if summed { "open" } else { "stat" };
     let bytes = bytes
         .and_then(Result::ok)
-        .ok_or_else(|| error(format!("stat {}: no such file or directory", path.display())))?;
+        .ok_or_else(|| error(format!("{how} {}: no such file or directory", path.display())))?;
+    if summed && bytes.len() < SUM {
+        return Err(error(format!("seek {}: invalid argument", path.display())));
+    }
     let (_, status) = Store::read(&bytes, summed).map_err(error)?;
     Ok(serde_json::to_string(&status).unwrap_or_default() + "\n")
 }
@@ -232,7 +244,7 @@ fn begin(world: &mut World, name: &HostName, op: &Op) -> Result<(), Done> {
     }
     if !host.files.is_program(&program) {
         let why = format!("runuser: failed to execute {}: No such file or directory\n", program.display());
-        return Err(Done::failed(127, why));
+        return Err(Done::failed(1, why));
     }
     let pid = host.new_pid();
     let flags = [

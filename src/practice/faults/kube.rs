@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 use super::Fault;
 use crate::{
     cluster::{Cluster, HostName, Node},
+    pki::{CertInfo, PrivateKey, Reissue, San, reissue},
     practice::{
+        clock::epoch_ms,
         files::{Entry, Kind},
         host::Host,
+        kube::process::Process,
         pki::Authority,
         world::World,
     },
@@ -67,6 +70,12 @@ impl Fault {
                     made(host, kube.pki.join("sa.pub"), other.public_key_pem(), 0o644),
                 ]
             }
+            Self::EncryptionDiffers { .. } => {
+                let path = kube.dir.join("encryption.yaml");
+                let text = host.files.text(&path).map(|t| other_key(&t));
+                text.map(|t| made(host, path, t, 0o600)).into_iter().collect()
+            }
+            Self::ApiserverSanMissing { .. } => san_missing(host, &kube.pki).into_iter().collect(),
             Self::FreshCa { .. } => {
                 let Ok(other) = Authority::new("kubernetes") else { return Vec::new() };
                 let key = kube.pki.join("ca-key.pem");
@@ -86,6 +95,15 @@ impl Fault {
         match self {
             Self::ServiceAccountKeys { .. } => {
                 for process in world.kube.processes.iter_mut().filter(|p| &p.host == name && !p.is_ending()) {
+                    process.end(now);
+                }
+                if let Some(kubelet) = world.kube.kubelets.get_mut(name) {
+                    kubelet.looks_anew();
+                }
+            }
+            Self::EncryptionDiffers { .. } | Self::ApiserverSanMissing { .. } => {
+                let own = |p: &&mut Process| &p.host == name && p.is_apiserver() && !p.is_ending();
+                for process in world.kube.processes.iter_mut().filter(own) {
                     process.end(now);
                 }
                 if let Some(kubelet) = world.kube.kubelets.get_mut(name) {
@@ -122,6 +140,34 @@ fn made(host: &Host, path: impl AsRef<Path>, text: String, mode: u32) -> (PathBu
     let owner = old.map_or_else(Owner::root, |e| e.owner.clone());
     let (mode, kind) = (old.map_or(mode, |e| e.mode), Kind::File(text.into()));
     (path.to_owned(), Entry { kind, mode, owner, mtime: host.files.now })
+}
+
+/// The encryption config with another key.
+fn other_key(text: &str) -> String {
+    let turned = |line: &str| match line.split_once("secret: ") {
+        Some((before, key)) => format!("{before}secret: {}\n", key.chars().rev().collect::<String>()),
+        None => format!("{line}\n"),
+    };
+    text.lines().map(turned).collect()
+}
+
+/// The apiserver's certificate without the host's own address.
+fn san_missing(host: &Host, pki: &Path) -> Option<(PathBuf, Entry)> {
+    let path = pki.join("apiserver.pem");
+    let read = |name: &str| host.files.read(&pki.join(name)).ok();
+    let (cert, ca, key) = (host.files.read(&path).ok()?, read("ca.pem")?, read("ca-key.pem")?);
+    let info = CertInfo::from_pem(&cert).ok()?;
+    let sans: Vec<San> = info.sans.into_iter().filter(|s| *s != San::Ip(host.address)).collect();
+    let request = Reissue {
+        cert: &cert,
+        ca: &ca,
+        ca_key: &PrivateKey::from_pem(&key).ok()?,
+        sans: &sans,
+        new_key: None,
+        lifetime_days: None,
+        now: epoch_ms() / 1000,
+    };
+    Some(made(host, path, reissue(&request).ok()?.pem, 0o644))
 }
 
 /// kubelet's arguments without its name.
@@ -162,6 +208,12 @@ mod tests {
         let text = "\"--etcd-servers=https://a:2379,https://b:2379\",\n\"--x\"";
         assert_eq!(one_server(text).as_deref(), Some("\"--etcd-servers=https://a:2379\",\n\"--x\""));
         assert_eq!(one_server("nothing"), None);
+    }
+
+    #[test]
+    fn the_key_alone_becomes_another() {
+        let text = "kind: EncryptionConfig\n    - name: key1\n      secret: YWJj\n";
+        assert_eq!(other_key(text), "kind: EncryptionConfig\n    - name: key1\n      secret: jJWY\n");
     }
 
     #[test]

@@ -128,6 +128,16 @@ pub enum Fault {
         /// Where.
         host: String,
     },
+    /// Secrets are encrypted with a key of its own.
+    EncryptionDiffers {
+        /// Where.
+        host: String,
+    },
+    /// The apiserver's certificate lacks the host's own address.
+    ApiserverSanMissing {
+        /// Where.
+        host: String,
+    },
     /// A drop-in of another life gives the kubelet the name that the host had before.
     KubeletName {
         /// Where.
@@ -182,6 +192,8 @@ impl Fault {
             | Self::MemberAdded { host }
             | Self::FreshCa { host }
             | Self::ServiceAccountKeys { host }
+            | Self::EncryptionDiffers { host }
+            | Self::ApiserverSanMissing { host }
             | Self::KubeletName { host }
             | Self::StrayManifest { host }
             | Self::StaleEtcdServers { host }

@@ -8,15 +8,12 @@ use serde_json::{Value, json};
 use x509_parser::prelude::FromDer as _;
 
 use super::{
-    objects::{Store, rfc3339, uid},
+    objects::rfc3339,
     process::Loaded,
+    resources::{collection, endpoints, lease, node, nodes, object, pod, pods},
     tokens,
 };
-use crate::{
-    cluster::HostName,
-    pki::{is_signed_by, pem_to_der},
-    practice::{etcd::links::wrong_name, host::Power, world::World},
-};
+use crate::{cluster::HostName, practice::world::World};
 
 /// etcd's number of the alarm that stops writes.
 const NOSPACE: i32 = 1;
@@ -62,19 +59,19 @@ pub struct Reply {
 }
 
 impl Reply {
-    fn ok(value: &Value) -> Self {
+    pub(super) fn ok(value: &Value) -> Self {
         Self::of(200, value)
     }
 
-    fn of(status: u16, value: &Value) -> Self {
+    pub(super) fn of(status: u16, value: &Value) -> Self {
         Self { status, body: value.to_string(), json: true }
     }
 
-    fn text(status: u16, body: impl Into<String>) -> Self {
+    pub(super) fn text(status: u16, body: impl Into<String>) -> Self {
         Self { status, body: body.into(), json: false }
     }
 
-    fn no(status: u16, reason: &str, message: impl Into<String>) -> Self {
+    pub(super) fn no(status: u16, reason: &str, message: impl Into<String>) -> Self {
         let message: String = message.into();
         let value = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
@@ -83,11 +80,11 @@ impl Reply {
         Self::of(status, &value)
     }
 
-    fn not_found(kind: &str, name: &str) -> Self {
+    pub(super) fn not_found(kind: &str, name: &str) -> Self {
         Self::no(404, "NotFound", format!("{kind} \"{name}\" not found"))
     }
 
-    fn conflict(kind: &str, name: &str) -> Self {
+    pub(super) fn conflict(kind: &str, name: &str) -> Self {
         let message = format!(
             "Operation cannot be fulfilled on {kind} \"{name}\": the object has been modified; please apply your changes to the latest version and try again"
         );
@@ -134,11 +131,14 @@ pub fn answer(world: &mut World, host: &HostName, pid: u32, asked: &Asked<'_>) -
         "/version" => return version(api, &process_version(world, host)),
         _ => {}
     }
-    if let Some(no) = forbidden(&user, path, asked.method) {
+    if let Some(no) = forbidden(&user, path, asked) {
         return no;
     }
-    if let "/api" | "/apis" | "/api/v1" = path {
-        return Reply::ok(&json!({ "kind": "APIResourceList", "groupVersion": "v1", "resources": [] }));
+    match path {
+        "/api" => return Reply::ok(&json!({ "kind": "APIVersions", "versions": ["v1"] })),
+        "/apis" => return Reply::ok(&json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": [] })),
+        "/api/v1" => return Reply::ok(&json!({ "kind": "APIResourceList", "groupVersion": "v1", "resources": [] })),
+        _ => {}
     }
     let Some((id, _)) = etcd else {
         return Reply::no(500, "InternalError", "etcdserver: request timed out");
@@ -165,9 +165,9 @@ pub fn answer(world: &mut World, host: &HostName, pid: u32, asked: &Asked<'_>) -
 }
 
 /// When something is asked, and how Secrets are sealed there.
-struct Moment {
-    now: i64,
-    sealing: String,
+pub(super) struct Moment {
+    pub now: i64,
+    pub sealing: String,
 }
 
 fn health(path: &str, etcd: bool, verbose: bool) -> Reply {
@@ -196,13 +196,40 @@ fn version(_: &Loaded, version: &str) -> Reply {
 }
 
 /// RBAC as far as it goes here: masters may do anything, whoever is known may look at what there is.
-fn forbidden(user: &User, path: &str, method: &str) -> Option<Reply> {
-    let open = user.known && method == "GET" && matches!(path, "/api" | "/apis" | "/api/v1");
+fn forbidden(user: &User, path: &str, asked: &Asked<'_>) -> Option<Reply> {
+    let open = user.known && asked.method == "GET" && matches!(path, "/api" | "/apis" | "/api/v1");
     if user.master || open {
         return None;
     }
-    let verb = method.to_lowercase();
-    let message = format!("forbidden: User \"{}\" cannot {verb} path \"{path}\"", user.name);
+    let who = &user.name;
+    let parts: Vec<&str> = path.split('/').skip(1).collect();
+    let (group, rest) = match parts[..] {
+        ["api", "v1", ref rest @ ..] => ("", rest),
+        ["apis", group, _, ref rest @ ..] => (group, rest),
+        _ => ("", &[][..]),
+    };
+    let (place, rest) = match *rest {
+        ["namespaces", namespace, ref rest @ ..] if !rest.is_empty() => {
+            (format!("in the namespace \"{namespace}\""), rest)
+        }
+        _ => ("at the cluster scope".to_owned(), rest),
+    };
+    let verb = match (asked.method, rest.len()) {
+        ("GET", 1) => "list",
+        ("POST", _) => "create",
+        ("PUT", _) => "update",
+        ("GET", _) => "get",
+        (other, _) => &other.to_lowercase(),
+    };
+    let message = match *rest {
+        [] => format!("forbidden: User \"{who}\" cannot {verb} path \"{path}\""),
+        [kind, ref name @ ..] => {
+            let name = name.first().map_or_else(String::new, |n| format!(" \"{n}\""));
+            format!(
+                "{kind}{name} is forbidden: User \"{who}\" cannot {verb} resource \"{kind}\" in API group \"{group}\" {place}"
+            )
+        }
+    };
     Some(Reply::no(403, "Forbidden", message))
 }
 
@@ -242,6 +269,11 @@ fn route(world: &mut World, id: u64, parts: &[&str], asked: &Asked<'_>, at: &Mom
             list("PodList", &pods(world, id, &selector(asked.query), |node, _| on.is_none_or(|on| on == node)))
         }
         ["api", "v1", "namespaces", "kube-system", "pods", name] => pod(world, id, name, asked),
+        ["api", "v1", "namespaces", "kube-system", "pods", name, "log"] => {
+            let agents = world.kube.stores.get(&id).into_iter().flat_map(|s| &s.agents);
+            let own = agents.into_iter().find(|(_, a)| a.name == *name);
+            own.map_or_else(|| Reply::not_found("pods", name), |(node, a)| Reply::text(200, a.log(node)))
+        }
         ["api", "v1", "namespaces", "default", "endpoints", "kubernetes"] => endpoints(world, id),
         ["apis", "coordination.k8s.io", "v1", "namespaces", "kube-system", "leases", name] => {
             lease(world, name, at.now)
@@ -255,101 +287,26 @@ fn route(world: &mut World, id: u64, parts: &[&str], asked: &Asked<'_>, at: &Mom
                 _ => unknown(),
             }
         }
-        _ => unknown(),
+        ["api", ..] => unknown(),
+        // Whatever serves an API group says so itself, and nobody serves this one.
+        ["apis", ..] => Reply::text(404, "404 page not found\n"),
+        _ => Reply::of(
+            404,
+            &json!({ "paths": ["/api", "/api/v1", "/apis", "/healthz", "/livez", "/readyz", "/version"] }),
+        ),
     }
 }
 
-fn unknown() -> Reply {
+pub(super) fn unknown() -> Reply {
     Reply::no(404, "NotFound", "the server could not find the requested resource")
 }
 
-fn list(kind: &str, items: &[Value]) -> Reply {
+pub(super) fn list(kind: &str, items: &[Value]) -> Reply {
     Reply::ok(&json!({ "kind": kind, "apiVersion": "v1", "metadata": { "resourceVersion": "1" }, "items": items }))
 }
 
-fn nodes(world: &World, id: u64) -> Vec<Value> {
-    world.kube.stores.get(&id).into_iter().flat_map(|s| s.nodes.values()).map(|n| n.json(world)).collect()
-}
-
-fn node(world: &mut World, id: u64, name: &str, asked: &Asked<'_>, at: &Moment) -> Reply {
-    let Some(node) = world.kube.stores.get(&id).and_then(|s| s.nodes.get(name)).cloned() else {
-        return Reply::not_found("nodes", name);
-    };
-    let mut value = node.json(world);
-    match asked.method {
-        "GET" => Reply::ok(&value),
-        "DELETE" => {
-            if let Some(store) = world.kube.stores.get_mut(&id) {
-                store.remove_node(name);
-            }
-            Reply::ok(&json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }))
-        }
-        "PATCH" | "PUT" => {
-            let before = value["metadata"]["resourceVersion"].clone();
-            match changed(&mut value, asked) {
-                Err(no) => return no,
-                Ok(()) if value["metadata"]["resourceVersion"] != before => return Reply::conflict("nodes", name),
-                Ok(()) => {}
-            }
-            let mut node = node;
-            node.read(&value, at.now);
-            let Some(store) = world.kube.stores.get_mut(&id) else { return unknown() };
-            store.put_node(node);
-            match world.kube.stores.get(&id).and_then(|s| s.nodes.get(name)) {
-                Some(node) => Reply::ok(&node.json(world)),
-                None => Reply::not_found("nodes", name),
-            }
-        }
-        _ => Reply::no(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"),
-    }
-}
-
-/// What a change makes of an object.
-fn changed(value: &mut Value, asked: &Asked<'_>) -> Result<(), Reply> {
-    let bad = || {
-        Reply::no(400, "BadRequest", "the object provided is unrecognized: couldn't get version/kind; json parse error")
-    };
-    let sent: Value = serde_json::from_slice(asked.body).map_err(|_| bad())?;
-    if !sent.is_object() {
-        return Err(bad());
-    }
-    if asked.method == "PATCH" {
-        merge(value, &sent);
-    } else {
-        let (uid, version) = (value["metadata"]["uid"].clone(), value["metadata"]["resourceVersion"].clone());
-        let created = value["metadata"]["creationTimestamp"].clone();
-        *value = sent;
-        value["metadata"]["uid"] = uid;
-        value["metadata"]["creationTimestamp"] = created;
-        if value["metadata"]["resourceVersion"].is_null() {
-            value["metadata"]["resourceVersion"] = version;
-        }
-    }
-    Ok(())
-}
-
-/// RFC 7386.
-fn merge(value: &mut Value, patch: &Value) {
-    let Some(fields) = patch.as_object() else {
-        *value = patch.clone();
-        return;
-    };
-    if !value.is_object() {
-        *value = json!({});
-    }
-    for (key, field) in fields {
-        if field.is_null() {
-            if let Some(object) = value.as_object_mut() {
-                object.remove(key);
-            }
-        } else {
-            merge(&mut value[key.as_str()], field);
-        }
-    }
-}
-
 /// `labelSelector=a=b,c=d` of a query.
-fn selector(query: &str) -> BTreeMap<String, String> {
+pub(super) fn selector(query: &str) -> BTreeMap<String, String> {
     let text = parameter(query, "labelSelector").unwrap_or_default();
     text.split(',')
         .filter_map(|p| p.split_once('='))
@@ -357,7 +314,7 @@ fn selector(query: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     query.split('&').find_map(|p| p.strip_prefix(name)?.strip_prefix('=')).map(decoded)
 }
 
@@ -380,228 +337,9 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The pods with these labels, of those that are `wanted` by the name of their node and their own.
-fn pods(
-    world: &World,
-    id: u64,
-    selector: &BTreeMap<String, String>,
-    wanted: impl Fn(&str, &str) -> bool,
-) -> Vec<Value> {
-    let agents = world.kube.stores.get(&id).into_iter().flat_map(|s| &s.agents);
-    let agents = agents.filter(|(node, a)| wanted(node, &a.name)).map(|(node, a)| a.json(node, world));
-    let now = world.clock.now();
-    let mirrors = world.kube.processes.iter().filter(|p| p.exists() && !p.is_ending()).filter_map(|p| {
-        let node = &world.kube.kubelets.get(&p.host)?.node;
-        let name = format!("{}-{node}", p.pod);
-        if !wanted(node, &name) {
-            return None;
-        }
-        let ready = if p.port().is_none_or(|port| p.listens(port, now)) { "True" } else { "False" };
-        let mut value = p.manifest.clone();
-        value["metadata"]["uid"] = uid(&[&name, &p.start.to_string()]).into();
-        value["metadata"]["name"] = name.into();
-        value["spec"]["nodeName"] = node.clone().into();
-        value["status"] = json!({ "phase": "Running", "conditions": [{ "type": "Ready", "status": ready }] });
-        Some(value)
-    });
-    let fits = |pod: &Value| selector.iter().all(|(k, v)| pod["metadata"]["labels"][k] == v.as_str());
-    agents.chain(mirrors).filter(fits).collect()
-}
-
-fn pod(world: &mut World, id: u64, name: &str, asked: &Asked<'_>) -> Reply {
-    let found = pods(world, id, &BTreeMap::new(), |_, pod| pod == name).pop();
-    let Some(found) = found else { return Reply::not_found("pods", name) };
-    if asked.method != "DELETE" {
-        return Reply::ok(&found);
-    }
-    let wanted: Value = serde_json::from_slice(asked.body).unwrap_or_default();
-    let uid = &wanted["preconditions"]["uid"];
-    if !uid.is_null() && *uid != found["metadata"]["uid"] {
-        let message = format!(
-            "Operation cannot be fulfilled on Pod \"{name}\": the UID in the precondition ({}) does not match the UID in record ({}). The object might have been deleted and then recreated",
-            uid.as_str().unwrap_or_default(),
-            found["metadata"]["uid"].as_str().unwrap_or_default()
-        );
-        return Reply::no(409, "Conflict", message);
-    }
-    let now = world.clock.now();
-    if let (Some(store), Some(node)) = (world.kube.stores.get_mut(&id), found["spec"]["nodeName"].as_str()) {
-        store.end_agent(node, now);
-    }
-    Reply::ok(&found)
-}
-
-/// The apiservers that have come up.
-fn endpoints(world: &World, _: u64) -> Reply {
-    let now = world.clock.now();
-    let mut addresses: Vec<String> = world
-        .kube
-        .processes
-        .iter()
-        .filter(|p| p.is_apiserver() && p.port().is_some_and(|port| p.listens(port, now)))
-        .filter_map(|p| p.api.as_ref()?.advertised.map(|a| a.to_string()))
-        .collect();
-    addresses.sort();
-    let addresses: Vec<_> = addresses.into_iter().map(|ip| json!({ "ip": ip })).collect();
-    Reply::ok(&json!({
-        "kind": "Endpoints", "apiVersion": "v1", "metadata": { "name": "kubernetes", "namespace": "default" },
-        "subsets": [{ "addresses": addresses, "ports": [{ "name": "https", "port": 6443, "protocol": "TCP" }] }]
-    }))
-}
-
-/// The first of a component's processes leads.
-fn lease(world: &World, name: &str, now: i64) -> Reply {
-    let own = |p: &&super::process::Process| {
-        p.program() == name && p.port().is_some_and(|port| p.listens(port, world.clock.now()))
-    };
-    let holder =
-        world.kube.processes.iter().find(own).and_then(|p| world.kube.kubelets.get(&p.host).map(|k| k.node.clone()));
-    match holder {
-        Some(holder) => Reply::ok(&json!({
-            "kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": { "name": name, "namespace": "kube-system" },
-            "spec": { "holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": rfc3339(now) }
-        })),
-        None => Reply::not_found("leases.coordination.k8s.io", name),
-    }
-}
-
-/// What is read of an object; an error where another apiserver has sealed it with what this one does not have.
-fn opened(store: &Store, kind: &str, path: &str, at: &Moment) -> Result<Option<Value>, Reply> {
-    let Some(object) = store.objects.get(path) else { return Ok(None) };
-    if kind == "secrets" && !object.sealed.is_empty() && object.sealed != at.sealing {
-        let key = path.replace("/api/v1/namespaces/", "").replace("/secrets/", "/");
-        let message = format!(
-            "Internal error occurred: unable to transform key \"/registry/secrets/{key}\": no matching key was found for the provided AES transformer"
-        );
-        return Err(Reply::no(500, "InternalError", message));
-    }
-    Ok(Some(object.value.clone()))
-}
-
-fn collection(world: &mut World, id: u64, kind: &str, all: &str, asked: &Asked<'_>, at: &Moment) -> Reply {
-    let now = world.clock.now();
-    let store = world.kube.stores.entry(id).or_default();
-    if asked.method == "POST" {
-        let Ok(value) = serde_json::from_slice::<Value>(asked.body) else {
-            return Reply::no(400, "BadRequest", "the object provided is unrecognized");
-        };
-        let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let sealing = if kind == "secrets" { at.sealing.as_str() } else { "" };
-        return match store.create(all, value, at.now, sealing) {
-            Some(made) => Reply::of(201, &made),
-            None => Reply::no(409, "AlreadyExists", format!("{kind} \"{name}\" already exists")),
-        };
-    }
-    let limit = parameter(asked.query, "limit").and_then(|l| l.parse().ok()).unwrap_or(usize::MAX);
-    let of_type = parameter(asked.query, "fieldSelector").and_then(|f| f.strip_prefix("type=").map(str::to_owned));
-    let paths: Vec<String> =
-        store.objects.keys().filter(|p| p.rsplit_once('/').is_some_and(|(l, _)| l == all)).cloned().collect();
-    let mut items = Vec::new();
-    for path in paths {
-        match opened(store, kind, &path, at) {
-            Ok(Some(value)) if of_type.as_ref().is_none_or(|t| value["type"] == t.as_str()) => {
-                items.push(with_status(store, kind, value, now));
-            }
-            Ok(_) => {}
-            Err(no) => return no,
-        }
-    }
-    items.truncate(limit);
-    list("List", &items)
-}
-
-/// A daemon set with what has come of it.
-fn with_status(store: &Store, kind: &str, mut value: Value, now: std::time::Duration) -> Value {
-    if kind == "daemonsets" {
-        let (desired, ready) = store.agents_ready(now);
-        value["status"] = json!({
-            "desiredNumberScheduled": desired,
-            "currentNumberScheduled": store.agents.len(),
-            "updatedNumberScheduled": store.agents.len(),
-            "numberReady": ready,
-            "numberAvailable": ready,
-            "numberMisscheduled": 0,
-        });
-    }
-    value
-}
-
-fn object(world: &mut World, id: u64, kind: &str, path: &str, name: &str, asked: &Asked<'_>, at: &Moment) -> Reply {
-    let now = world.clock.now();
-    let store = world.kube.stores.entry(id).or_default();
-    let mut value = match opened(store, kind, path, at) {
-        Ok(Some(value)) => value,
-        Ok(None) => return Reply::not_found(kind, name),
-        Err(no) => return no,
-    };
-    match asked.method {
-        "GET" => Reply::ok(&with_status(store, kind, value, now)),
-        "DELETE" => {
-            store.objects.remove(path);
-            Reply::ok(&json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }))
-        }
-        "PATCH" | "PUT" => {
-            let before = value["metadata"]["resourceVersion"].clone();
-            match changed(&mut value, asked) {
-                Err(no) => no,
-                Ok(()) if value["metadata"]["resourceVersion"] != before => Reply::conflict(kind, name),
-                Ok(()) => {
-                    let sealing = if kind == "secrets" { at.sealing.as_str() } else { "" };
-                    Reply::ok(&store.put(path, value, at.now, sealing))
-                }
-            }
-        }
-        _ => Reply::no(405, "MethodNotAllowed", "the server does not allow this method on the requested resource"),
-    }
-}
-
-/// The etcd behind the apiserver that a host's kubelet reaches with its kubeconfig; `None` where it reaches none, or is
-/// refused.
-pub fn reached_by(world: &mut World, name: &HostName) -> Option<u64> {
-    let host = world.hosts.get(name)?;
-    let kubelet = world.kube.kubelets.get(name)?;
-    let text = host.files.read(&kubelet.kubeconfig).ok()?;
-    let config: Value = serde_yaml::from_slice(&text).ok()?;
-    let (cluster, user) = (&config["clusters"][0]["cluster"], &config["users"][0]["user"]);
-    let at: std::net::SocketAddr = cluster["server"].as_str()?.split_once("://")?.1.parse().ok()?;
-    let file = |value: &Value| host.files.read(value.as_str()?.as_ref()).ok();
-    let (ca, cert) = (file(&cluster["certificate-authority"])?, file(&user["client-certificate"])?);
-    let now = world.clock.now();
-    let own = host.address;
-    let servers = if at.ip().is_loopback() {
-        let proxies: Vec<_> = world.kube.containers.keys().filter(|(h, _)| h == name).cloned().collect();
-        let listening = proxies.iter().find_map(|key| world.kube.containers.get_mut(key)?.servers(at.port(), now));
-        listening.map_or_else(|| vec![std::net::SocketAddr::new(own, at.port())], |(servers, _)| servers)
-    } else {
-        vec![at]
-    };
-    let der = pem_to_der(&cert).ok()?.into_iter().next()?;
-    servers.into_iter().find_map(|server| {
-        let there = world.hosts.values().find(|h| h.address == server.ip() && h.power == Power::Up)?;
-        if there.name != *name && !there.lets_in(server.port()) {
-            return None;
-        }
-        let process = world.kube.processes.iter().find(|p| p.host == there.name && p.listens(server.port(), now))?;
-        let api = process.api.as_ref()?;
-        let at_time =
-            UnixTime::since_unix_epoch(std::time::Duration::from_secs(u64::try_from(there.epoch_ms() / 1000).ok()?));
-        api.callers.verify_client_cert(&CertificateDer::from(der.clone()), &[], at_time).ok()?;
-        let trusted = is_signed_by(api.served(), &ca) && wrong_name(api.served(), at.ip(), false).is_none();
-        trusted.then_some(())?;
-        api.etcd(world, &there.name).map(|(id, _)| id)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_merge_patch_is_merged_as_rfc_7386_says() {
-        let mut value = json!({ "a": { "b": 1, "c": 2 }, "l": [1, 2] });
-        merge(&mut value, &json!({ "a": { "b": null, "d": { "e": 3 } }, "l": [3] }));
-        assert_eq!(value, json!({ "a": { "c": 2, "d": { "e": 3 } }, "l": [3] }));
-    }
 
     #[test]
     fn queries_are_decoded() {

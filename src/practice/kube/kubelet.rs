@@ -7,6 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use serde_json::Value;
 
 use super::{
@@ -15,10 +16,11 @@ use super::{
 };
 use crate::{
     cluster::{HostName, Role},
+    pki::{is_signed_by, pem_to_der},
     practice::{
-        etcd::config::environment,
+        etcd::{config::environment, links::wrong_name},
         files::{Entry, Files, Kind},
-        host::Host,
+        host::{Host, Power},
         units::{self, Exit},
         world::World,
     },
@@ -162,6 +164,7 @@ pub fn started(world: &mut World, name: &HostName, unit: &str, text: &str) -> Re
         },
     );
     world.kube.registering.insert(name.clone());
+    super::objects::start_agents(world, name);
     Ok(())
 }
 
@@ -203,7 +206,7 @@ pub fn settle(world: &mut World) {
     let mut due = Vec::new();
     for (name, kubelet) in world.kube.kubelets.iter_mut().filter(|(_, k)| k.manifests.is_some()) {
         let Some(host) = world.hosts.get(name) else { continue };
-        if host.power != crate::practice::host::Power::Up {
+        if host.power != Power::Up {
             continue;
         }
         if kubelet.looks.is_none() && kubelet.seen != Some(host.files.changes) {
@@ -284,6 +287,42 @@ fn pod(bytes: &[u8]) -> Option<(String, Pod)> {
         |key: &str| container[key].as_array().into_iter().flatten().filter_map(|w| w.as_str().map(str::to_owned));
     let args = words("command").chain(words("args")).collect();
     Some((name, Pod { manifest, args }))
+}
+
+/// The etcd behind the apiserver that a host's kubelet reaches with its kubeconfig; `None` where it reaches none, or is
+/// refused.
+pub fn reached_by(world: &mut World, name: &HostName) -> Option<u64> {
+    let host = world.hosts.get(name)?;
+    let kubelet = world.kube.kubelets.get(name)?;
+    let text = host.files.read(&kubelet.kubeconfig).ok()?;
+    let config: Value = serde_yaml::from_slice(&text).ok()?;
+    let (cluster, user) = (&config["clusters"][0]["cluster"], &config["users"][0]["user"]);
+    let at: std::net::SocketAddr = cluster["server"].as_str()?.split_once("://")?.1.parse().ok()?;
+    let file = |value: &Value| host.files.read(value.as_str()?.as_ref()).ok();
+    let (ca, cert) = (file(&cluster["certificate-authority"])?, file(&user["client-certificate"])?);
+    let now = world.clock.now();
+    let own = host.address;
+    let servers = if at.ip().is_loopback() {
+        let proxies: Vec<_> = world.kube.containers.keys().filter(|(h, _)| h == name).cloned().collect();
+        let listening = proxies.iter().find_map(|key| world.kube.containers.get_mut(key)?.servers(at.port(), now));
+        listening.map_or_else(|| vec![std::net::SocketAddr::new(own, at.port())], |(servers, _)| servers)
+    } else {
+        vec![at]
+    };
+    let der = pem_to_der(&cert).ok()?.into_iter().next()?;
+    servers.into_iter().find_map(|server| {
+        let there = world.hosts.values().find(|h| h.address == server.ip() && h.power == Power::Up)?;
+        if there.name != *name && !there.lets_in(server.port()) {
+            return None;
+        }
+        let process = world.kube.processes.iter().find(|p| p.host == there.name && p.listens(server.port(), now))?;
+        let api = process.api.as_ref()?;
+        let at_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(there.epoch_ms() / 1000).ok()?));
+        api.callers.verify_client_cert(&CertificateDer::from(der.clone()), &[], at_time).ok()?;
+        let trusted = is_signed_by(api.served(), &ca) && wrong_name(api.served(), at.ip(), false).is_none();
+        trusted.then_some(())?;
+        api.etcd(world, &there.name).map(|(id, _)| id)
+    })
 }
 
 #[cfg(test)]

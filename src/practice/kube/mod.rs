@@ -20,6 +20,7 @@ pub mod objects;
 pub mod packages;
 mod pki;
 pub mod process;
+mod resources;
 pub mod server;
 pub mod tokens;
 

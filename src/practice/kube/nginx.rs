@@ -88,27 +88,40 @@ fn tokens(text: &str) -> Vec<(usize, Token)> {
 pub fn read(text: &str, file: &str) -> Result<Conf, String> {
     let emerg = |why: String, line: usize| Err(format!("nginx: [emerg] {why} in {file}:{line}"));
     let (mut conf, mut open, mut words) = (Conf::default(), Vec::<String>::new(), Vec::<String>::new());
-    let mut last = 1;
+    // Servers before the upstream that is open, and whether the stream module is there.
+    let (mut before, mut streams) = (0, false);
     for (line, token) in tokens(text) {
-        last = line;
         match token {
             Token::Word(word) => words.push(word),
             Token::Sign(sign) => {
                 let Some(name) = words.first().cloned() else {
-                    if sign == '}' && open.pop().is_some() {
-                        continue;
+                    match open.pop().filter(|_| sign == '}') {
+                        Some(block) if block == "upstream" && conf.servers.len() == before => {
+                            return emerg("no servers are inside upstream".into(), line);
+                        }
+                        Some(_) => continue,
+                        None => {}
                     }
                     return emerg(format!("unexpected \"{sign}\""), line);
                 };
                 if sign == '}' {
                     return emerg("unexpected \"}\"".into(), line);
                 }
-                if !KNOWN.contains(&name.as_str()) {
+                // Its module has to be loaded first.
+                let stream = name == "stream" && !streams;
+                if !KNOWN.contains(&name.as_str()) || stream {
                     return emerg(format!("unknown directive \"{name}\""), line);
                 }
                 let value = words.get(1).cloned().unwrap_or_default();
+                if name == "least_conn" && words.len() > 1 {
+                    return emerg("invalid number of arguments in \"least_conn\" directive".into(), line);
+                }
+                streams |= name == "load_module" && value.contains("stream");
                 words.clear();
                 if sign == '{' {
+                    if name == "upstream" {
+                        before = conf.servers.len();
+                    }
                     open.push(name);
                     continue;
                 }
@@ -131,6 +144,7 @@ pub fn read(text: &str, file: &str) -> Result<Conf, String> {
             }
         }
     }
+    let last = 1 + text.matches('\n').count();
     match (words.is_empty(), open.is_empty()) {
         (true, true) => Ok(conf),
         (false, _) => emerg("unexpected end of file, expecting \";\" or \"}\"".into(), last),
@@ -142,7 +156,7 @@ pub fn read(text: &str, file: &str) -> Result<Conf, String> {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "# x\nstream {\n  upstream u { least_conn; server 10.0.0.1:6443; # one\n server 10.0.0.2:6443; }\n  server { listen 0.0.0.0:6443; proxy_pass u; }\n}\n";
+    const GOOD: &str = "# x\nload_module modules/ngx_stream_module.so;\nstream {\n  upstream u { least_conn; server 10.0.0.1:6443; # one\n server 10.0.0.2:6443; }\n  server { listen 0.0.0.0:6443; proxy_pass u; }\n}\n";
 
     #[test]
     fn upstreams_and_ports_are_read() {
@@ -156,12 +170,15 @@ mod tests {
         let told = |text: &str| read(text, "/etc/nginx/nginx.conf").unwrap_err();
         assert_eq!(
             told(GOOD.trim_end().trim_end_matches('}')),
-            "nginx: [emerg] unexpected end of file, expecting \"}\" in /etc/nginx/nginx.conf:5"
+            "nginx: [emerg] unexpected end of file, expecting \"}\" in /etc/nginx/nginx.conf:7"
         );
         assert!(
-            told("stream { upstream u { server master01:6443; } }")
+            told("load_module m_stream.so; stream { upstream u { server master01:6443; } }")
                 .contains("host not found in upstream \"master01:6443\"")
         );
+        assert!(told("stream { }").contains("unknown directive \"stream\""), "its module is not loaded");
+        assert!(told(&GOOD.replace("server 10", "# ")).contains("no servers are inside upstream in"));
+        assert!(told(&GOOD.replace("least_conn;", "least_conn")).contains("invalid number of arguments"));
         assert!(told("strema { }").contains("unknown directive \"strema\""));
         assert!(told("}").contains("unexpected \"}\""));
         assert!(told("user x").contains("expecting \";\" or \"}\""));

@@ -7,7 +7,11 @@ use serde_json::{Map, Value, json};
 use super::docker;
 use crate::{
     cluster::HostName,
-    practice::{clock::epoch_ms, host::Power, world::World},
+    practice::{
+        clock::epoch_ms,
+        host::{Host, Power},
+        world::World,
+    },
     remote::op::sha256_hex,
 };
 
@@ -93,6 +97,8 @@ pub struct Agent {
     pub created: i64,
     /// Its container.
     pub container: String,
+    /// When its container was first to be started, in practice time.
+    pub starts: Duration,
     /// From when on it is Ready; `None` where it fails again and again.
     pub ready: Option<Duration>,
     /// When it is gone, once it was deleted.
@@ -227,6 +233,7 @@ impl Agent {
             endpoints,
             created,
             container: print,
+            starts: ready,
             ready: Some(ready),
             ends: None,
         }
@@ -253,6 +260,7 @@ impl Agent {
                 "containerStatuses": [{
                     "name": AGENT,
                     "ready": ready,
+                    "restartCount": if waiting { restarts(now.saturating_sub(self.starts)) } else { 0 },
                     "containerID": format!("docker://{}", self.container),
                     "state": if waiting {
                         json!({ "waiting": { "reason": "CrashLoopBackOff" } })
@@ -276,6 +284,27 @@ impl Agent {
 }
 
 impl Agent {
+    /// What its container wrote.
+    pub fn log(&self, node: &str) -> String {
+        match self.ready {
+            Some(_) => format!("Felix is ready on {node}\n"),
+            None => {
+                format!("Terminating\ncalico-node: the name in /var/lib/calico/nodename is not that of node {node}\n")
+            }
+        }
+    }
+
+    /// kubelet is back and makes a container anew.
+    pub fn start(&mut self, ready: Option<Duration>) {
+        self.container = sha256_hex(format!("{} again", self.uid).as_bytes());
+        self.ready = ready;
+    }
+
+    /// Whether its container was taken away.
+    pub const fn is_stopped(&self) -> bool {
+        self.container.is_empty()
+    }
+
     /// Its container is gone; the pod is not Ready.
     pub fn stop(&mut self) {
         (self.ready, self.container) = (None, String::new());
@@ -344,6 +373,33 @@ impl Store {
     }
 }
 
+/// Whether calico's agent starts under the name that lies on its host: it takes the file as it stands, a line end and all.
+fn takes_name(host: Option<&Host>, node: &str) -> bool {
+    host.and_then(|h| h.files.text("/var/lib/calico/nodename")).is_none_or(|n| n == node)
+}
+
+/// Agents of a host whose kubelet has been started, and whose containers had been taken away.
+pub fn start_agents(world: &mut World, name: &HostName) {
+    let now = world.clock.now();
+    let host = world.hosts.get(name);
+    for store in world.kube.stores.values_mut() {
+        for (node, agent) in store.agents.iter_mut().filter(|(_, a)| &a.host == name && a.is_stopped()) {
+            agent.start(takes_name(host, node).then_some(now + AGENT_STARTS));
+        }
+    }
+}
+
+/// How often kubelet has started a container again that ends at once: immediately, then after 10 s, 20 s, 40 s, … 5 min.
+fn restarts(since: Duration) -> u32 {
+    let (mut count, mut at, mut wait) = (0, 1, 10);
+    while at <= since.as_secs() {
+        count += 1;
+        at += wait;
+        wait = (wait * 2).min(300);
+    }
+    count
+}
+
 /// Registers nodes and makes agents.
 pub fn settle(world: &mut World) {
     if !world.kube.registering.is_empty() {
@@ -366,7 +422,7 @@ fn register(world: &mut World) {
         .cloned()
         .collect();
     for name in due {
-        let Some(etcd) = super::api::reached_by(world, &name) else { continue };
+        let Some(etcd) = super::kubelet::reached_by(world, &name) else { continue };
         let (Some(host), Some(kubelet)) = (world.hosts.get(&name), world.kube.kubelets.get_mut(&name)) else {
             continue;
         };
@@ -408,12 +464,11 @@ fn agents(world: &mut World, id: u64) {
     }
     let endpoints = store.endpoints().unwrap_or_default();
     for (node, host) in missing {
-        let nodename = world.hosts.get(&host).and_then(|h| h.files.text("/var/lib/calico/nodename"));
+        let fits = takes_name(world.hosts.get(&host), &node);
         store.version += 1;
         let created = epoch_ms() / 1000;
         let mut agent = Agent::new(&node, &host, endpoints.clone(), created, now + AGENT_STARTS, store.version);
-        // The agent takes the file as it stands, a line end and all.
-        if nodename.is_some_and(|n| n != node) {
+        if !fits {
             agent.ready = None;
         }
         store.agents.insert(node, agent);

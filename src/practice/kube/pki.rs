@@ -21,6 +21,9 @@ const CA_LASTS: i64 = 36_500;
 const NAMES: [&str; 4] =
     ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
 
+/// `emailAddress` (PKCS #9).
+const EMAIL: [u64; 7] = [1, 2, 840, 113_549, 1, 9, 1];
+
 /// The service network's first address.
 const SERVICE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(100, 64, 0, 1));
 
@@ -37,10 +40,11 @@ fn params(names: &[(DnType, &str)], lasts: i64) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
     for (kind, value) in names {
-        let value = if *kind == DnType::CountryName {
-            (*value).try_into().map_or_else(|_| DnValue::from(*value), DnValue::PrintableString)
-        } else {
-            DnValue::from(*value)
+        let plain = |_| DnValue::from(*value);
+        let value = match kind {
+            DnType::CountryName => (*value).try_into().map_or_else(plain, DnValue::PrintableString),
+            DnType::CustomDnType(_) => (*value).try_into().map_or_else(plain, DnValue::Ia5String),
+            _ => DnValue::from(*value),
         };
         params.distinguished_name.push(kind.clone(), value);
     }
@@ -77,6 +81,7 @@ pub fn make(masters: &[IpAddr]) -> Result<Made, rcgen::Error> {
         (DnType::StateOrProvinceName, "JiangSu"),
         (DnType::LocalityName, "SuZhou"),
         (DnType::CommonName, "master.example.com"),
+        (DnType::CustomDnType(EMAIL.to_vec()), "admin@example.com"),
         (DnType::OrganizationName, "example"),
         (DnType::OrganizationalUnitName, "dev"),
     ];

@@ -9,21 +9,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use rustls::{
-    RootCertStore, ServerConfig, crypto::ring::default_provider, pki_types::CertificateDer,
-    server::WebPkiClientVerifier, server::danger::ClientCertVerifier,
-};
+use rustls::{ServerConfig, server::danger::ClientCertVerifier};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{docker, kubelet::flag, server, tokens::Verifier};
 use crate::{
     cluster::HostName,
-    pki::{is_signed_by, pem_to_der},
+    pki::is_signed_by,
     practice::{
         etcd::links::wrong_name,
         files::Files,
         host::{Host, Power},
+        tls,
         world::World,
     },
     remote::op::sha256_hex,
@@ -391,13 +389,13 @@ impl Loaded {
             flag(args, name).map(|p| need(files, p)).transpose()?;
         }
         let (etcd_cert, etcd_key) = (file("etcd-certfile")?, file("etcd-keyfile")?);
-        crate::practice::etcd::tls::fits(&etcd_cert, &etcd_key)?;
+        tls::fits(&etcd_cert, &etcd_key)?;
         let servers = path("etcd-servers")?;
         Ok(Self {
             port: flag(args, "secure-port").and_then(|p| p.parse().ok()).unwrap_or(6443),
             advertised: flag(args, "advertise-address").and_then(|a| a.parse().ok()),
             serving: Arc::new(server::config(&cert, &key)?),
-            callers: callers(&file("client-ca-file")?)?,
+            callers: tls::verifier(&file("client-ca-file")?)?,
             ca: file("client-ca-file")?,
             sa_keys: verifiers.iter().filter_map(|pem| Verifier::from_pem(pem)).collect(),
             sa_signer: flag(args, "service-account-signing-key-file").map(|p| need(files, p)).transpose()?,
@@ -472,13 +470,4 @@ impl Loaded {
         trust.push(Trust { served: served.clone(), ca: ca.cloned(), address, good });
         good
     }
-}
-
-fn callers(ca: &[u8]) -> Result<Arc<dyn ClientCertVerifier>, String> {
-    let mut roots = RootCertStore::empty();
-    for der in pem_to_der(ca).map_err(|e| e.to_string())? {
-        roots.add(CertificateDer::from(der)).map_err(|e| e.to_string())?;
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider())).build();
-    verifier.map_err(|e| e.to_string())
 }

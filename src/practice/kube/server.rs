@@ -1,28 +1,23 @@
 //! The other end of a dialled port 6443: TLS with what the apiserver has read, then HTTP; or a worker's proxy, which passes
 //! bytes on.
 
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use rustls::{
-    DigitallySignedStruct, DistinguishedName, Error, ServerConfig, SignatureScheme,
-    client::danger::HandshakeSignatureValid,
-    crypto::{WebPkiSupportedAlgorithms, ring::default_provider},
-    pki_types::{CertificateDer, UnixTime},
-    server::danger::{ClientCertVerified, ClientCertVerifier},
-    sign::{CertifiedKey, SingleCertAndKey},
-};
+use rustls::ServerConfig;
 use tokio::{io::DuplexStream, sync::watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::api::{self, Asked};
 use crate::{
     cluster::HostName,
-    pki::{PrivateKey, pem_to_der},
-    practice::{etcd::tls::fits, world::Shared},
+    practice::{
+        tls::{self, Callers},
+        world::Shared,
+    },
     remote::BoxStream,
 };
 
@@ -34,64 +29,7 @@ const MOST: usize = 3 << 20;
 
 /// What is served: the pair as it was read; a caller's certificate is asked for, and judged only by whoever is asked.
 pub fn config(cert: &[u8], key: &[u8]) -> Result<ServerConfig, String> {
-    fits(cert, key)?;
-    let chain = pem_to_der(cert).map_err(|e| e.to_string())?.into_iter().map(CertificateDer::from).collect();
-    let key = PrivateKey::from_pem(key).map_err(|e| e.to_string())?;
-    let provider = Arc::new(default_provider());
-    let algorithms = provider.signature_verification_algorithms;
-    let key = CertifiedKey::new(chain, key.signing_key());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| e.to_string())?
-        .with_client_cert_verifier(Arc::new(Anybody(algorithms)))
-        .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-/// Takes any certificate that its caller has the key of, as an apiserver does: who that is shows later.
-#[derive(Debug)]
-struct Anybody(WebPkiSupportedAlgorithms);
-
-impl ClientCertVerifier for Anybody {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn verify_client_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        Ok(ClientCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_schemes()
-    }
+    tls::config(cert, key, Callers::Asked, &[b"http/1.1"])
 }
 
 /// A connection to the apiserver with that process id.

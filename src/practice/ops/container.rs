@@ -36,7 +36,7 @@ pub fn run(world: &mut World, name: &HostName, op: &ContainerOp) -> Done {
 fn no_docker(world: &World, name: &HostName) -> Option<Done> {
     let host = world.hosts.get(name)?;
     if host.program("docker").is_none() {
-        return Some(Done::failed(1, "sh: 1: docker: not found\n"));
+        return Some(Done::failed(1, super::sh(1, "docker: not found")));
     }
     let why = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n";
     (!docker::active(world, name)).then(|| Done::failed(1, why))
@@ -75,9 +75,10 @@ fn inside(world: &World, name: &HostName, container: &Container, file: &Path) ->
 
 fn look(world: &World, name: &HostName, container: &str, file: &Path) -> Done {
     if let Some(no) = no_docker(world, name) {
-        return no;
+        // `docker inspect` of nothing prints an empty line.
+        return Done { stdout: b"\n".to_vec(), ..no };
     }
-    let Some(found) = find(world, name, container) else { return Done::out("state absent\n") };
+    let Some(found) = find(world, name, container) else { return Done::out("\nstate absent\n") };
     let started = jiff::Timestamp::from_millisecond(found.started).unwrap_or_default();
     let mut out = format!("state {}\nstarted {started}\n", found.word());
     if let Some(path) = inside(world, name, found, file) {
@@ -107,7 +108,7 @@ fn nginx_test(world: &World, name: &HostName, container: &str, file: &Path, cont
     let Some(found) = find(world, name, container) else {
         return Done::failed(
             1,
-            no_such(container) + &format!("container {container} does not see {}\n", file.display()),
+            format!("Error: No such object: {container}\ncontainer {container} does not see {}\n", file.display()),
         );
     };
     let Some(path) = inside(world, name, found, file) else {
@@ -138,10 +139,14 @@ fn restart(world: &mut World, name: &HostName, container: &str) -> Done {
 
 fn log(world: &World, name: &HostName, container: &str, lines: u32) -> Done {
     if let Some(no) = no_docker(world, name) {
-        return Done::out(no.stderr);
+        return Done { stdout: no.stderr.into_bytes(), stderr: String::new(), ..no };
     }
     let Some(found) = find(world, name, container) else {
-        return Done { status: 1, stdout: no_such(container).into(), stderr: String::new() };
+        return Done {
+            status: 1,
+            stdout: format!("Error: No such container: {container}\n").into(),
+            stderr: String::new(),
+        };
     };
     let skipped = found.log.len().saturating_sub(lines as usize);
     Done::out(found.log[skipped..].iter().flat_map(|l| [l.as_str(), "\n"]).collect::<String>())

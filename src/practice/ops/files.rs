@@ -7,10 +7,10 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Done, complain, deep_enough, refused};
+use super::{Done, complain, deep_enough, refused, sh};
 use crate::{
     practice::{
-        files::{Errno, Kind},
+        files::{Errno, Files, Kind},
         host::Host,
     },
     remote::op::{Owner, sha256_hex},
@@ -36,6 +36,17 @@ fn known(host: &Host, owner: &Owner) -> Option<Done> {
     (!group).then(|| Done::failed(1, format!("chown: invalid group: '{owner}'\n")))
 }
 
+/// `mkdir -p` names the part that is in the way, or the first one that it could not make.
+pub fn no_dir(files: &Files, dir: &Path, why: Errno) -> Done {
+    let (part, words) = if why == Errno::NotDir {
+        let part = dir.ancestors().find(|p| files.followed(p).is_some_and(|e| e.kind != Kind::Dir)).unwrap_or(dir);
+        (part, if part == dir { "File exists" } else { why.words() })
+    } else {
+        (dir.ancestors().take_while(|p| files.followed(p).is_none()).last().unwrap_or(dir), why.words())
+    };
+    Done::failed(1, format!("mkdir: cannot create directory '{}': {words}\n", part.display()))
+}
+
 /// Keeps the old file once.
 fn keep_old(host: &mut Host, file: &Path, backup: &Path) -> Result<(), Done> {
     let none = suffixed(backup, ".absent");
@@ -44,19 +55,19 @@ fn keep_old(host: &mut Host, file: &Path, backup: &Path) -> Result<(), Done> {
     }
     let dir = backup.parent().unwrap_or(Path::new("/"));
     let made = host.files.make_dirs(dir, 0o700);
-    made.map_err(|e| complain(&format!("mkdir: cannot create directory '{}'", dir.display()), e))?;
+    made.map_err(|e| no_dir(&host.files, dir, e))?;
     if host.files.entry(file).is_some() {
         let copied = host.files.copy(file, backup, None);
         copied.map_err(|e| complain(&format!("cp: cannot create regular file '{}'", backup.display()), e))
     } else {
         let put = host.files.put(&none, Bytes::new(), 0o600, Owner::root());
-        put.map_err(|e| Done::failed(2, format!("sh: 5: cannot create {}: {}\n", none.display(), dash(e))))
+        put.map_err(|e| Done::failed(2, sh(10, &format!("cannot create {}: {}", none.display(), dash(e)))))
     }
 }
 
-/// dash has a word of its own for one of them.
+/// dash has a word of its own for two of them.
 fn dash(error: Errno) -> &'static str {
-    if error == Errno::NotThere { "Directory nonexistent" } else { error.words() }
+    if matches!(error, Errno::NotThere | Errno::NotDir) { "Directory nonexistent" } else { error.words() }
 }
 
 /// The file as a whole or not at all.
@@ -79,7 +90,10 @@ pub fn write(
     if let Err(e) = host.files.put(&temporary, Bytes::copy_from_slice(bytes), mode, owner.clone()) {
         return match e {
             Errno::NoSpace => Done::failed(1, format!("cat: write error: {}\n", e.words())),
-            e => Done::failed(2, format!("sh: 9: cannot create {}: {}\n", temporary.display(), dash(e))),
+            e => {
+                let line = if backup.is_some() { 14 } else { 7 };
+                Done::failed(2, sh(line, &format!("cannot create {}: {}", temporary.display(), dash(e))))
+            }
         };
     }
     // From here on the shell's trap removes what is half done.
@@ -92,15 +106,17 @@ pub fn write(
         let _ = host.files.remove(&temporary);
         return done;
     }
-    match host.files.rename(&temporary, &file) {
+    // `mv` puts it into a directory of that name.
+    let target = if host.files.is_dir(&file) { file.join(temporary.file_name().unwrap_or_default()) } else { file };
+    match host.files.rename(&temporary, &target) {
         Ok(()) => Done::default(),
-        Err(e) => complain(&format!("mv: cannot move '{}' to '{}'", temporary.display(), file.display()), e),
+        Err(e) => complain(&format!("mv: cannot move '{}' to '{}'", temporary.display(), target.display()), e),
     }
 }
 
 pub fn make_dir(host: &mut Host, path: &Path, mode: u32, owner: &Owner) -> Done {
     if let Err(e) = host.files.make_dirs(path, 0o755) {
-        return complain(&format!("mkdir: cannot create directory '{}'", path.display()), e);
+        return no_dir(&host.files, path, e);
     }
     if let Some(done) = known(host, owner) {
         return done;
@@ -154,7 +170,7 @@ pub fn set_aside(host: &mut Host, dir: &Path, to: &Path) -> Done {
         return Done::default();
     }
     if let Err(e) = host.files.make_dirs(to, 0o700) {
-        return complain(&format!("mkdir: cannot create directory '{}'", to.display()), e);
+        return no_dir(&host.files, to, e);
     }
     for child in host.files.children(dir) {
         let target = to.join(child.file_name().unwrap_or_default());
@@ -189,23 +205,17 @@ pub fn backup(host: &mut Host, from: &[PathBuf], except: &Path, to: &Path) -> Do
     let partial = suffixed(to, ".partial");
     match copy_trees(host, from, except, &partial, to) {
         Ok(()) => Done::default(),
-        Err((what, e)) => complain(&what, e),
+        Err(done) => done,
     }
 }
 
-fn copy_trees(
-    host: &mut Host,
-    from: &[PathBuf],
-    except: &Path,
-    partial: &Path,
-    to: &Path,
-) -> Result<(), (String, Errno)> {
+fn copy_trees(host: &mut Host, from: &[PathBuf], except: &Path, partial: &Path, to: &Path) -> Result<(), Done> {
     let at = |what: &str, path: &Path| {
         let what = format!("{what} '{}'", path.display());
-        move |e| (what, e)
+        move |e| complain(&what, e)
     };
     host.files.remove(partial).map_err(at("rm: cannot remove", partial))?;
-    host.files.make_dirs(partial, 0o700).map_err(at("mkdir: cannot create directory", partial))?;
+    host.files.make_dirs(partial, 0o700).map_err(|e| no_dir(&host.files, partial, e))?;
     let mut sums = String::new();
     for root in from.iter().filter(|p| host.files.followed(p).is_some()).cloned().collect::<Vec<_>>() {
         let below = root.strip_prefix("/").unwrap_or(&root);
@@ -227,7 +237,7 @@ fn copy_trees(
     let file = partial.join("SHA256SUMS");
     host.files.put(&file, sums.into(), 0o600, Owner::root()).map_err(at("sh: cannot create", &file))?;
     if let Some(dir) = to.parent() {
-        host.files.make_dirs(dir, 0o700).map_err(at("mkdir: cannot create directory", dir))?;
+        host.files.make_dirs(dir, 0o700).map_err(|e| no_dir(&host.files, dir, e))?;
     }
     host.files.rename(partial, to).map_err(at("mv: cannot move", partial))
 }

@@ -84,7 +84,7 @@ pub fn etcd_version(host: &Host, bin: &Path) -> Done {
     }
     match host.files.read(&program).ok().and_then(|b| tools::version_of(&b)) {
         Some(text) => Done::out(text),
-        None => Done::failed(126, format!("sh: 2: {}: Exec format error\n", program.display())),
+        None => Done::failed(126, super::sh(2, &format!("{}: Exec format error", program.display()))),
     }
 }
 
@@ -128,9 +128,17 @@ pub fn facts(world: &World, name: &HostName, ports: &[u16], space: &[PathBuf], p
         }
     }
     for port in ports {
-        if world.etcd.listener(name, *port).is_some() {
+        // One line a listener: etcd has its own for each address.
+        let own = world.etcd.processes.iter().filter(|p| &p.host == name);
+        let urls = own.flat_map(|p| p.config.listen_client.iter().chain(&p.config.listen_peer));
+        let etcds = urls.filter(|u| u.port == *port).count();
+        for _ in 0..etcds {
             say("listen", &format!("{port} etcd"));
-        } else if let Some(program) = kube::listener(world, name, *port) {
+        }
+        if etcds > 0 {
+            continue;
+        }
+        if let Some(program) = kube::listener(world, name, *port) {
             say("listen", &format!("{port} {program}"));
         }
     }

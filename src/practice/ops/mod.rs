@@ -55,6 +55,11 @@ fn complain(what: &str, why: super::files::Errno) -> Done {
     Done::failed(1, format!("{what}: {}\n", why.words()))
 }
 
+/// What the shell says at a line of an operation's script; one of its own comes before them.
+pub fn sh(line: u32, what: &str) -> String {
+    format!("/bin/sh: {}: {what}\n", line + 1)
+}
+
 /// Whether an operation takes a stream on standard input.
 pub const fn takes_input(op: &Op) -> bool {
     matches!(op, Op::ReceiveFile { .. } | Op::Tree(TreeOp::Unpack { .. }))

@@ -2,7 +2,7 @@
 
 use std::{fmt::Write as _, path::Path};
 
-use super::Done;
+use super::{Done, sh};
 use crate::{
     cluster::HostName,
     practice::{files::Kind, host::Host, kube, world::World},
@@ -51,7 +51,8 @@ fn owner(world: &World, name: &HostName, path: &Path) -> Option<String> {
 }
 
 fn missing(manager: Manager) -> Done {
-    Done::failed(127, format!("sh: 1: {}: not found\n", manager.word()))
+    let line = if manager == Manager::Apt { 9 } else { 2 };
+    Done::failed(127, sh(line, &format!("{}: not found", manager.word())))
 }
 
 fn install(world: &mut World, name: &HostName, manager: Manager, packages: &[Package]) -> Done {
@@ -108,7 +109,7 @@ fn install(world: &mut World, name: &HostName, manager: Manager, packages: &[Pac
 
 fn remove(world: &mut World, name: &HostName, manager: Manager, packages: &[String]) -> Done {
     if world.hosts.get(name).is_none_or(|h| !has(h, manager)) {
-        return if manager == Manager::Apt { missing(manager) } else { Done::default() };
+        return Done::default();
     }
     let mut said = String::new();
     for package in packages {

@@ -122,13 +122,19 @@ fn unpack(host: &mut Host, root: &Path, input: &[u8]) -> Done {
         Err(why) => {
             // The shell's trap.
             let _ = host.files.remove(&stage);
-            Done::failed(2, format!("{why}\ntar: Error is not recoverable: exiting now\n"))
+            Done::failed(2, format!("{why}\n"))
         }
     }
 }
 
 fn unpacked(files: &mut Files, stage: &Path, input: &[u8]) -> Result<(), String> {
-    let eof = || "tar: Unexpected EOF in archive".to_owned();
+    let eof = || "tar: Unexpected EOF in archive\ntar: Error is not recoverable: exiting now".to_owned();
+    if input.get(257..262) != Some(b"ustar") {
+        return Err(
+            "tar: This does not look like a tar archive\ntar: Exiting with failure status due to previous errors"
+                .into(),
+        );
+    }
     if !input.ends_with(&[0; 512]) {
         return Err(eof());
     }
@@ -161,7 +167,11 @@ fn unpacked(files: &mut Files, stage: &Path, input: &[u8]) -> Result<(), String>
         if let Kind::File(bytes) = &kind {
             let needed = bytes.len() as u64;
             if files.free < needed.max(1) {
-                return Err(format!("tar: {}: Cannot write: {}", path.display(), Errno::NoSpace.words()));
+                return Err(format!(
+                    "tar: {}: Cannot write: {}\ntar: Exiting with failure status due to previous errors",
+                    path.display(),
+                    Errno::NoSpace.words()
+                ));
             }
             files.free -= needed;
         }

@@ -64,6 +64,8 @@ pub struct Pod {
     pub state: String,
     /// When it was made, seconds since the epoch by the clock of an apiserver; 0 where that is not said.
     pub created: i64,
+    /// How often kubelet started one of its containers again.
+    pub restarts: u64,
     /// Container ids by container name, without the runtime's scheme.
     pub containers: BTreeMap<String, String>,
 }
@@ -143,6 +145,7 @@ impl Pod {
                 waiting.or(status["phase"].as_str()).unwrap_or("unknown")
             }),
             created: epoch(&meta["creationTimestamp"]).unwrap_or(0),
+            restarts: containers().filter_map(|c| c["restartCount"].as_u64()).max().unwrap_or(0),
             containers: containers().filter_map(id).collect(),
         })
     }
@@ -195,6 +198,14 @@ impl KubeApi {
         let on = encoded(&format!("spec.nodeName={node}"));
         let path = format!("/api/v1/namespaces/{namespace}/pods?labelSelector={selector}&fieldSelector={on}");
         Ok(list(&self.get(&path).await?["items"]).filter_map(Pod::read).collect())
+    }
+
+    /// The last lines a pod wrote, its last container's where that has ended; empty when it is gone.
+    pub async fn pod_log(&self, namespace: &str, pod: &str, lines: u32) -> Result<String, KubeError> {
+        let (namespace, pod) = (encoded(namespace), encoded(pod));
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}/log?tailLines={lines}");
+        let said = self.raw(&path).await?.unwrap_or_else(|| SecretBytes::new(Vec::new()));
+        Ok(clean::text(&String::from_utf8_lossy(said.expose())))
     }
 
     /// Deletes a pod, if it is still that very one.

@@ -62,7 +62,11 @@ fn page(model: &Model, row: &StepRow, asking: &Asking, width: usize) -> Vec<Line
             lines.extend(step::summary(model, row, plan, width));
             lines
         }
-        section => step::page(model, row, section, width),
+        section => {
+            // Where a name is typed, x is a letter of it: nothing is folded.
+            let unfolded = model.unfolded || asking.request.type_this.is_some();
+            step::page(model, row, section, unfolded, width)
+        }
     }
 }
 

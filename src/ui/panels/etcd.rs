@@ -190,7 +190,11 @@ fn rate(from: &Beat, to: &Beat) -> u64 {
 /// What is wrong with a member, where more is known than a word.
 fn trouble(member: &Member) -> Option<String> {
     match &member.status {
-        Err(why) => Some(clean::line(why)),
+        Err(why) => {
+            // The error names the host itself, mostly.
+            let host = member.host.as_ref().map(|h| format!("{h}: ")).unwrap_or_default();
+            Some(clean::line(why.strip_prefix(&host).unwrap_or(why)))
+        }
         Ok(status) if !status.errors.is_empty() => Some(clean::line(&status.errors.join("; "))),
         Ok(_) => None,
     }

@@ -65,7 +65,7 @@ pub fn lines(model: &Model, width: usize) -> Vec<Line<'static>> {
     let Some(row) = model.shown() else {
         return vec![line(trs!(" no steps yet"), Tone::Dim)];
     };
-    page(model, row, model.section, width.saturating_sub(MARGINS)).into_iter().map(indented).collect()
+    page(model, row, model.section, model.unfolded, width.saturating_sub(MARGINS)).into_iter().map(indented).collect()
 }
 
 fn indented(mut line: Line<'static>) -> Line<'static> {
@@ -73,13 +73,13 @@ fn indented(mut line: Line<'static>) -> Line<'static> {
     line
 }
 
-/// One page of a step.
-pub fn page(model: &Model, row: &StepRow, section: Section, width: usize) -> Vec<Line<'static>> {
+/// One page of a step; `unfolded` shows unchanged lines of diffs too.
+pub fn page(model: &Model, row: &StepRow, section: Section, unfolded: bool, width: usize) -> Vec<Line<'static>> {
     let plan = row.plan.as_deref();
     match section {
         Section::About => about(model, row, width),
         Section::Commands => commands(model, row, width),
-        Section::Changes => plan.map_or_else(not_yet, |p| changes(p, model.unfolded, width)),
+        Section::Changes => plan.map_or_else(not_yet, |p| changes(p, unfolded, width)),
         Section::Undo => undo(model, row, width),
     }
 }

@@ -97,6 +97,10 @@ impl Own<'_> {
             members.sort_unstable();
             return members.join(",");
         }
+        // Heeded at the very first start only: the originals founded the cluster, the others joined it.
+        if flag == "initial-cluster-state" {
+            return "ONCE".to_owned();
+        }
         if value == self.name || value == self.node {
             return "NAME".to_owned();
         }
@@ -143,5 +147,7 @@ mod tests {
         );
         assert_eq!(own.general("x", "https://10.0.0.11:2379"), "https://10.0.0.11:2379");
         assert_eq!(own.general("initial-cluster", "b=2,a=1"), "a=1,b=2");
+        let state = |value| own.general("initial-cluster-state", value);
+        assert_eq!(state("new"), state("existing"), "who founded the cluster and who joined it");
     }
 }

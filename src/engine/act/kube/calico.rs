@@ -1,6 +1,6 @@
 //! Calico's Secret, ConfigMap and pods.
 
-use std::{path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -35,6 +35,10 @@ const VARIABLE: &str = "ETCD_ENDPOINTS";
 
 /// The ConfigMap's entry for it.
 pub const ENTRY: &str = "etcd_endpoints";
+
+/// So often has a pod's container ended by itself before it counts as one that will end again. kubelet starts it again at
+/// once and then after ten seconds: what is not there yet when a pod starts has come by then.
+const CRASHES: u64 = 2;
 
 /// How far the clocks of two apiservers may be apart, in seconds; the survey blocks beyond that.
 const SKEW: i64 = 30;
@@ -409,13 +413,39 @@ impl RollPods {
     /// Waits until every pod is Ready, since one on a node that has just joined takes its time; the pods.
     async fn all_ready(&self, cx: &ActCx, api: &KubeApi) -> Result<Option<Pods>, ActError> {
         let started = Instant::now();
+        let mut before: BTreeMap<String, u64> = BTreeMap::new();
         loop {
             let Some(pods) = stale_pods(&cx.remote, api, &self.calico, &self.hosts).await? else { return Ok(None) };
             let Some(late) = pods.stale.iter().chain(&pods.fresh).find(|p| !p.ready) else { return Ok(Some(pods)) };
+            // It may have ended often before, for reasons that are gone.
+            let before = *before.entry(late.uid.clone()).or_insert(late.restarts);
+            if crashes(late, before) {
+                return Err(self.why_it_ends(api, late).await);
+            }
             let now = tr!("{node}: {name} is {state}", node = late.node, name = late.name, state = late.state);
             waiting(cx, &now, started, self.deadline)?;
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// What is told of a pod that ends again and again: waiting makes no difference to it.
+    async fn why_it_ends(&self, api: &KubeApi, pod: &Pod) -> ActError {
+        let namespace = &self.calico.namespace;
+        // The apiserver asks the node's kubelet, which may not answer: then the command says it.
+        let log = api.pod_log(namespace, &pod.name, 20).await.unwrap_or_default();
+        let said = log
+            .lines()
+            .rfind(|l| !l.trim().is_empty())
+            .map_or_else(String::new, |line| tr!("; its last words: {line}", line = line.trim()));
+        ActError::NotProven(tr!(
+            "{node}: {name} is {state}, its container ended by itself {restarts} times{said}; find out why with kubectl -n {namespace} logs {name}, mend it, delete the pod, then run again",
+            node = pod.node,
+            name = pod.name,
+            state = pod.state,
+            restarts = pod.restarts,
+            said = said,
+            namespace = namespace
+        ))
     }
 
     async fn replaced(&self, cx: &ActCx, api: &KubeApi, selector: &str, old: &Pod) -> Result<(), ActError> {
@@ -427,6 +457,7 @@ impl RollPods {
                         cx.say(tr!("{node}: {name} is Ready", node = new.node, name = new.name));
                         return Ok(());
                     }
+                    Some(new) if crashes(new, 0) => return Err(self.why_it_ends(api, new).await),
                     Some(new) => tr!("{node}: {name} is {state}", node = new.node, name = new.name, state = new.state),
                     None => tr!("{node}: no new pod yet", node = old.node),
                 },
@@ -437,6 +468,11 @@ impl RollPods {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
+}
+
+/// Whether a pod's container ends again and again, so often at least since it had ended `before` times.
+fn crashes(pod: &Pod, before: u64) -> bool {
+    pod.state == "CrashLoopBackOff" && pod.restarts >= before + CRASHES
 }
 
 #[cfg(test)]
