@@ -12,5 +12,6 @@ mod harness;
 mod kube_growth;
 mod lock;
 mod matrix;
+mod questions;
 mod two_keys;
 mod watch;
