@@ -176,7 +176,10 @@ fn struck(lab: &Lab, desk: &Desk, grow: &[&str], step: &str, at: At, fault: Faul
             Rebooted(host) => drop(lab.lab(["reboot", host])),
             Stopped(host) => drop(lab.on(host, "systemctl stop etcd")),
             Full(host, dir) => {
-                drop(lab.on(host, &format!("mkdir -p {dir} && mount -t tmpfs -o size=16k tmpfs {dir}")));
+                drop(lab.on(
+                    host,
+                    &format!("[ -d {dir} ] || install -d -m 0700 {dir}; mount -t tmpfs -o size=16k tmpfs {dir}"),
+                ));
             }
         }
         signal("CONT", run);
