@@ -1,7 +1,7 @@
 //! Half-done work, whoever left it: by hand, on another jump host, without a journal. The next run recognizes it, goes on, and
 //! ends where an undisturbed growth does.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use banister::{
     cluster::HostName,
@@ -34,7 +34,7 @@ fn goes_on(scenario: &'static str, step: &str, half: impl FnOnce(&mut World, &Wo
 }
 
 /// The file as it is in the other world.
-fn lay(world: &mut World, from: &World, host: &str, path: &PathBuf) {
+fn lay(world: &mut World, from: &World, host: &str, path: &Path) {
     let host = HostName::new(host);
     let entry = from.hosts[&host].files.entry(path).unwrap_or_else(|| panic!("{host}: {}", path.display())).clone();
     world.hosts.get_mut(&host).unwrap().files.lay(path, entry);

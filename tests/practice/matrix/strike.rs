@@ -92,7 +92,7 @@ impl Strike {
 
     /// Whether the second run walks all steps up to the one that was struck; the others go on with that one, since what they
     /// leave is compared with what an undisturbed walk leaves, and that is what the next steps see.
-    pub fn from_the_start(self) -> bool {
+    pub fn walks_all(self) -> bool {
         matches!(self, Self::KilledDuring | Self::Rebooted)
     }
 
