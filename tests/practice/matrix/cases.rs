@@ -49,7 +49,7 @@ pub async fn case(stage: &Stage, strike: Strike, at: usize) -> Result<Ended, Str
     } else {
         let (cx, steps) = desk.steps_for(looked).await;
         let first = if strike.from_the_start() { 0 } else { stage.index };
-        let steps = &steps[first..=stage.index];
+        let steps = &steps[first..=stage.until];
         (&stage.after, desk.run_through(cx.etcd.clone(), steps, &cx.stamp, Choice::Stop, Chapter::Workers).await)
     };
     if ran.outcome != Outcome::Done {

@@ -35,6 +35,9 @@ use strike::{Counter, Strike};
 /// A step of the undisturbed walk.
 pub struct Stage {
     index: usize,
+    /// The step at whose end the two are compared: its own. Where kubelets are started that is the last one that marks their
+    /// nodes: a node that was Ready before anybody looked is cordoned there only.
+    until: usize,
     step: String,
     cluster: Arc<Cluster>,
     observed: Arc<Observed>,
@@ -82,6 +85,7 @@ async fn walk(scenario: &str) -> Vec<Stage> {
         desk.rest().await;
         stages.push(Stage {
             index,
+            until: index,
             step: step.id().to_string(),
             cluster: desk.cluster().clone(),
             observed: observed.clone(),
@@ -92,6 +96,10 @@ async fn walk(scenario: &str) -> Vec<Stage> {
             changes: counter.changes(),
             lines: desk.journal().len() - lines,
         });
+    }
+    let marked = stages.iter().rposition(|s| s.step.starts_with("kube.node"));
+    if let (Some(start), Some(marked)) = (stages.iter().position(|s| s.step == "kube.start"), marked) {
+        (stages[start].until, stages[start].after) = (marked, stages[marked].after.clone());
     }
     stages
 }
