@@ -3,8 +3,8 @@
 //!
 //! A growth is walked once; the world is kept right before each step. Each case goes on from there: the step runs, the fault
 //! strikes at one of its operations, what broke is repaired, and a second run (survey, this step, and with some of the faults
-//! all steps before it, too) has to leave exactly what the undisturbed walk left after that step; from there on the two are the
-//! same walk. Where it does not, it goes on to the end and has to leave what the undisturbed walk left there.
+//! all steps before it, too) has to leave exactly what the undisturbed walk left after that step. From there on the two are the
+//! same walk.
 //!
 //! Time stands still while anything works and jumps where everything waits, so no case waits and none depends on the machine.
 
@@ -32,20 +32,20 @@ use banister::{
 use super::harness::Desk;
 use strike::{Counter, Strike};
 
-/// Everything that can be compared, by host and path.
-pub type State = BTreeMap<String, String>;
-
 /// A step of the undisturbed walk.
 pub struct Stage {
     index: usize,
+    /// The step at whose end the two are compared: its own. Where kubelets are started that is the last one that marks their
+    /// nodes: a node that was Ready before anybody looked is cordoned there only.
+    until: usize,
     step: String,
     cluster: Arc<Cluster>,
     observed: Arc<Observed>,
     /// Of one thread at a time: what an apiserver has read is.
     world: Mutex<World>,
     now: Duration,
-    before: State,
-    after: State,
+    before: BTreeMap<String, String>,
+    after: BTreeMap<String, String>,
     /// How many changes it makes.
     changes: usize,
     /// How many lines its journal gets.
@@ -85,6 +85,7 @@ async fn walk(scenario: &str) -> Vec<Stage> {
         desk.rest().await;
         stages.push(Stage {
             index,
+            until: index,
             step: step.id().to_string(),
             cluster: desk.cluster().clone(),
             observed: observed.clone(),
@@ -95,6 +96,10 @@ async fn walk(scenario: &str) -> Vec<Stage> {
             changes: counter.changes(),
             lines: desk.journal().len() - lines,
         });
+    }
+    let marked = stages.iter().rposition(|s| s.step.starts_with("kube.node"));
+    if let (Some(start), Some(marked)) = (stages.iter().position(|s| s.step == "kube.start"), marked) {
+        (stages[start].until, stages[start].after) = (marked, stages[marked].after.clone());
     }
     stages
 }
@@ -119,7 +124,6 @@ fn every_case(scenario: &str, strikes: &[Strike], of: impl Fn(&Stage) -> bool) {
         .flat_map(|(stage, strike)| (0..strike.times(stage)).map(move |at| (stage, strike, at)))
         .collect();
     let only = std::env::var("BANISTER_MATRIX").ok();
-    let end = &stages.last().unwrap().after;
     let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     let seen = Mutex::new(BTreeSet::new());
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -137,7 +141,7 @@ fn every_case(scenario: &str, strikes: &[Strike], of: impl Fn(&Stage) -> bool) {
                     if only.as_ref().is_some_and(|o| !o.split(',').any(|word| what.contains(word))) {
                         continue;
                     }
-                    match in_still_time(cases::case(stage, end, *strike, *at)) {
+                    match in_still_time(cases::case(stage, *strike, *at)) {
                         Ok(how) => {
                             seen.lock().unwrap().insert((*strike, how));
                         }
