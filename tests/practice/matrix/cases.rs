@@ -48,7 +48,7 @@ pub async fn case(stage: &Stage, strike: Strike, at: usize) -> Result<Ended, Str
         (&stage.before, desk.take_back().await)
     } else {
         let (cx, steps) = desk.steps_for(looked).await;
-        let first = if strike.from_the_start() { 0 } else { stage.index };
+        let first = if strike.walks_all() { 0 } else { stage.index };
         let steps = &steps[first..=stage.until];
         (&stage.after, desk.run_through(cx.etcd.clone(), steps, &cx.stamp, Choice::Stop, Chapter::Workers).await)
     };
@@ -61,7 +61,7 @@ pub async fn case(stage: &Stage, strike: Strike, at: usize) -> Result<Ended, Str
         // systemd has heard of units that were started, and what is enabled runs after a reboot.
         .filter(|d| !(back || strike == Strike::Rebooted) || !(d.contains(" unit ") && d.contains(": None → Some(")))
         // What a kubelet made for itself goes with its directory, when chapter 3 is taken back.
-        .filter(|d| !back || !(d.contains(":/var/lib/kubelet/") && d.contains(": None → Some(")))
+        .filter(|d| !(back && d.contains(":/var/lib/kubelet/") && d.contains(": None → Some(")))
         .collect();
     wrong.extend(left_over(&desk));
     wrong.extend(striker.lost.lock().unwrap().drain(..));
