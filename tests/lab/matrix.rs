@@ -243,10 +243,17 @@ fn interrupt(lab: &Lab, desk: &Desk, grow: &[&str], step: &str, at: At, fault: F
     hit
 }
 
-/// Every file with its type, mode and owner, on every host; what is chance in a path is left out.
+/// The snapshots that masters keep, of whichever member.
+fn snapshots(lab: &Lab) -> usize {
+    let find = "find /root/backup -name 'etcd-*.db' 2>/dev/null; true";
+    lab.masters.iter().map(|m| lab.on(&m.name, find).lines().count()).sum()
+}
+
+/// Every file with its type, mode and owner, on every host; what is chance is left out: dates, and which member gave the
+/// snapshot.
 fn shape(lab: &Lab) -> BTreeMap<String, String> {
     let all = "find /etc /root /usr/local/bin /var/lib/etcd /run/banister* -path /etc/mtab -prune -o -path '/var/lib/etcd/member/*' -prune \
-               -o -printf '%y %p %m %u:%g\\n' 2>/dev/null | sed -E 's/banister-[0-9]{8}T[0-9]{6}Z/banister-DATE/' | sort; \
+               -o -printf '%y %p %m %u:%g\\n' 2>/dev/null | sed -E 's/banister-[0-9]{8}T[0-9]{6}Z/banister-DATE/; /etcd-[^ ]*[.]db /d' | sort; \
                systemctl is-enabled etcd 2>&1; systemctl is-active etcd 2>&1; hostname; ls -A -I 'systemd-private-*' /tmp /var/tmp";
     lab.all().iter().map(|h| (h.name.clone(), lab.on(&h.name, &format!("{all}; true")))).collect()
 }
@@ -276,6 +283,7 @@ fn finished(lab: &Lab, desk: &Desk, writer: Writer, expected: &BTreeMap<String, 
     let written = writer.end();
     assert_grown(lab, &written);
     assert_nothing_left(lab, desk);
+    assert!(snapshots(lab) > 0, "no snapshot is kept");
     assert_eq!(differences(expected, &shape(lab)), Vec::<String>::new(), "not as after an undisturbed growth");
 }
 
