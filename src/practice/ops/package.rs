@@ -51,7 +51,7 @@ fn owner(world: &World, name: &HostName, path: &Path) -> Option<String> {
 }
 
 fn missing(manager: Manager) -> Done {
-    let line = if manager == Manager::Apt { 9 } else { 2 };
+    let line = if manager == Manager::Apt { 9 } else { 6 };
     Done::failed(127, sh(line, &format!("{}: not found", manager.word())))
 }
 
