@@ -100,7 +100,9 @@ fn private() -> fs::DirBuilder {
 }
 
 fn put(path: &Path, text: Option<&str>) -> io::Result<()> {
-    let Some(text) = text else { return fs::remove_file(path) };
+    let Some(text) = text else {
+        return fs::remove_file(path).or_else(|e| if e.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(e) });
+    };
     let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(text.as_bytes())
 }
@@ -148,6 +150,18 @@ mod tests {
         practice.remove_file(NAME).unwrap();
         assert_eq!(outside.look(&practice), None);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_yet_can_be_made_here() {
+        let (home, practice, ..) = laid();
+        let name = "master02:/etc/motd.local";
+        let mut outside = Outside::lay_in(home.path().join("another"), vec![name.into()], &practice).unwrap();
+        assert_eq!(outside.look(&practice), None);
+        fs::write(outside.dir().join("master02/etc/motd.local"), "new\n").unwrap();
+        assert_eq!(outside.look(&practice), None);
+        assert_eq!(outside.look(&practice), Some(Ok(())));
+        assert_eq!(practice.read_text(name).unwrap(), "new\n");
     }
 
     #[test]
