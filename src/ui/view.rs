@@ -130,7 +130,7 @@ fn too_small(model: &Model, area: Rect, buf: &mut Buffer) {
     }
 }
 
-/// Why nothing more is shown, and that keys are not heard meanwhile.
+/// Why nothing more is shown, and that nothing can be chosen or confirmed meanwhile.
 pub(super) fn why_too_small(practice: bool, area: Rect) -> Vec<Line<'static>> {
     // First, since of the lowest terminal only the first line is left.
     let why = if practice { trs!("PRACTICE: terminal too small") } else { trs!("terminal too small") };
@@ -144,6 +144,6 @@ pub(super) fn why_too_small(practice: bool, area: Rect) -> Vec<Line<'static>> {
     vec![
         line(text::fit(why, usize::from(area.width)), Tone::Strong),
         line(size, Tone::Plain),
-        line(trs!("no key is heard but Ctrl-C"), Tone::Plain),
+        line(trs!("nothing can be confirmed; Ctrl-C leaves"), Tone::Plain),
     ]
 }

@@ -112,7 +112,7 @@ fn what_can_not_be_seen_can_not_be_agreed_to_and_the_small_screen_says_so() {
         let large = text(&draw(&model, SMALLEST));
         crate::fixtures::feed(&mut model, [Msg::Resize(79, 24)]);
         let small = text(&draw(&model, (79, 24)));
-        assert!(small.contains(says) && small.contains("no key is heard but Ctrl-C"), "{name}: {small}");
+        assert!(small.contains(says) && small.contains("nothing can be confirmed; Ctrl-C leaves"), "{name}: {small}");
         for key in ['y', 'r', 's', 'u', 'i', 'v', '2', '?'] {
             assert_eq!(banister::ui::update(&mut model, crate::fixtures::ch(key)), [], "{name} {key}");
         }
