@@ -80,9 +80,8 @@ impl Check {
             Self::ManifestsInForce { host } => manifests_in_force(world, cluster, &HostName::new(host)),
             Self::AgentReady { host } => agent_ready(world, cluster, &HostName::new(host)),
             Self::AccountKeysSame => {
-                let signer = |pem: &[u8]| Verifier::from_pem(pem);
                 same(&apiservers(world, cluster), |api| api.sa_keys.clone())
-                    && same(&files(world, cluster, &cluster.kube.pki.join("sa.key")), |pem| signer(pem))
+                    && same(&files(world, cluster, &cluster.kube.pki.join("sa.key")), |pem| Verifier::from_pem(pem))
             }
             Self::ClusterCaSame => {
                 same(&apiservers(world, cluster), |api| api.ca.clone())

@@ -282,7 +282,7 @@ fn route(world: &mut World, id: u64, parts: &[&str], asked: &Asked<'_>, at: &Mom
             let own = agents.into_iter().find(|(_, a)| a.name == *name);
             own.map_or_else(|| Reply::not_found("pods", name), |(node, a)| Reply::text(200, a.log(node)))
         }
-        ["api", "v1", "namespaces", "default", "endpoints", "kubernetes"] => endpoints(world, id),
+        ["api", "v1", "namespaces", "default", "endpoints", "kubernetes"] => endpoints(world),
         ["apis", "coordination.k8s.io", "v1", "namespaces", "kube-system", "leases", name] => {
             lease(world, name, at.now)
         }

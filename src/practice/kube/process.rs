@@ -391,12 +391,13 @@ impl Loaded {
         let (etcd_cert, etcd_key) = (file("etcd-certfile")?, file("etcd-keyfile")?);
         tls::fits(&etcd_cert, &etcd_key)?;
         let servers = path("etcd-servers")?;
+        let ca = file("client-ca-file")?;
         Ok(Self {
             port: flag(args, "secure-port").and_then(|p| p.parse().ok()).unwrap_or(6443),
             advertised: flag(args, "advertise-address").and_then(|a| a.parse().ok()),
             serving: Arc::new(server::config(&cert, &key)?),
-            callers: tls::verifier(&file("client-ca-file")?)?,
-            ca: file("client-ca-file")?,
+            callers: tls::verifier(&ca)?,
+            ca,
             sa_keys: verifiers.iter().filter_map(|pem| Verifier::from_pem(pem)).collect(),
             sa_signer: flag(args, "service-account-signing-key-file").map(|p| need(files, p)).transpose()?,
             issuer: flag(args, "service-account-issuer").unwrap_or_default().to_owned(),

@@ -204,7 +204,7 @@ pub(super) fn pod(world: &mut World, id: u64, name: &str, asked: &Asked<'_>) -> 
 }
 
 /// The apiservers that have come up.
-pub(super) fn endpoints(world: &World, _: u64) -> Reply {
+pub(super) fn endpoints(world: &World) -> Reply {
     let now = world.clock.now();
     let mut addresses: Vec<String> = world
         .kube

@@ -13,7 +13,7 @@ use crate::{
     survey::kubelet,
 };
 
-/// kubelet's unit.
+/// The program, and the unit that its package brings.
 pub(super) const KUBELET: &str = "kubelet";
 
 /// Where calico keeps the name it knows a node by; a line end in it is an error to calico.

@@ -16,15 +16,19 @@ const PORTS: [u16; 3] = [10250, 10257, 10259];
 
 /// Whether the joiner's kubelet runs, or is about to: systemd starts a failed one again and again.
 pub(super) async fn kubelet_runs(cx: &Ctx, node: &Node) -> Result<bool, ActError> {
-    let unit = cx.unit(&node.name, KUBELET).await?;
-    Ok(matches!(unit.active.as_str(), "active" | "activating" | "reloading"))
+    let unit = cx.unit(&node.name, &cx.cluster.kube.kubelet_unit()).await?;
+    Ok(runs(&unit.active))
+}
+
+fn runs(active: &str) -> bool {
+    matches!(active, "active" | "activating" | "reloading")
 }
 
 /// Whether a kubelet runs, or would after a reboot, although nothing lies there that it could run: its package's own doing. It
 /// has to be stopped before files are put there: after a reboot it would start whatever has arrived by then.
 pub(super) async fn idle_kubelet(cx: &Ctx, node: &Node) -> Result<bool, ActError> {
     let unit = cx.unit(&node.name, KUBELET).await?;
-    let wakes = unit.enabled == "enabled" || matches!(unit.active.as_str(), "active" | "activating" | "reloading");
+    let wakes = unit.enabled == "enabled" || runs(&unit.active);
     if !wakes {
         return Ok(false);
     }

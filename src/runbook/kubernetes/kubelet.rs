@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{
-    copied::{self, KUBELET, Original},
+    copied::{self, Original},
     ground,
     made::Made,
 };
@@ -133,7 +133,7 @@ impl Kubelet {
         }
         Ok(Look {
             made,
-            loaded: cx.unit(&node.name, KUBELET).await?.load == "loaded",
+            loaded: cx.unit(&node.name, &cx.cluster.kube.kubelet_unit()).await?.load == "loaded",
             running: ground::kubelet_runs(cx, node).await?,
             named_by: if given.is_some() || add_name { "--hostname-override" } else { trs!("its hostname") },
             blocked,

@@ -50,7 +50,7 @@ impl StartMasters {
         runtime: &str,
         peers: &[(u16, String)],
     ) -> Result<Option<String>, ActError> {
-        for unit in [runtime, &units::kubelet_unit(&self.cx)] {
+        for unit in [runtime, &self.cx.cluster.kube.kubelet_unit()] {
             let state = self.cx.unit(&joiner.name, unit).await?;
             if state.active != "active" || state.enabled != "enabled" {
                 return Ok(Some(tr!(
@@ -88,7 +88,7 @@ impl StartMasters {
     async fn undo(&self, joiner: &Node, runtime: &str) -> Result<Vec<UndoAct>, ActError> {
         let host = joiner.name.to_string();
         let mut undo = vec![
-            UndoAct::StopUnit { host: host.clone(), unit: units::kubelet_unit(&self.cx) },
+            UndoAct::StopUnit { host: host.clone(), unit: self.cx.cluster.kube.kubelet_unit() },
             UndoAct::Kube(KubeUndo::StopPods { host: host.clone() }),
         ];
         // One that came with the boot before is left as it was. Whether it runs says nothing: a mere look may wake it
@@ -136,7 +136,7 @@ impl Step for StartMasters {
 
     async fn preview(&self) -> Result<Plan, ActError> {
         let (at, _) = self.cx.kube().await?;
-        let (runtime, kubelet) = (units::runtime(&self.cx).await?, units::kubelet_unit(&self.cx));
+        let (runtime, kubelet) = (units::runtime(&self.cx).await?, self.cx.cluster.kube.kubelet_unit());
         let listeners = self.peers().await?;
         let down: Vec<&Node> = self.down().await?.into_iter().map(|(j, _)| j).collect();
         let mut ops = vec![Op::DaemonReload];

@@ -20,12 +20,6 @@ fn ports(cx: &Ctx) -> Vec<u16> {
     vec![cx.cluster.kube.api_port, 10250, 10251, 10252, 10257, 10259]
 }
 
-/// kubelet's unit, by its file's name.
-pub(super) fn kubelet_unit(cx: &Ctx) -> String {
-    let name = cx.cluster.kube.kubelet_unit_file.file_stem();
-    name.map_or_else(|| "kubelet".into(), |n| n.to_string_lossy().into_owned())
-}
-
 /// The runtime's unit: what the source's kubelet unit names, else what runs there.
 pub(super) async fn runtime(cx: &Ctx) -> Result<String, ActError> {
     let host = &cx.source().name;
