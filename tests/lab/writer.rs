@@ -18,6 +18,9 @@ use super::hosts::{Host, Lab, say, wait_for};
 const PREFIX: &str = "/writer/";
 const EVERY: Duration = Duration::from_millis(10);
 
+/// A stall worth telling.
+const NOTICED: Duration = Duration::from_millis(150);
+
 /// As long as a careful client waits before it turns to the next member.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -32,8 +35,8 @@ pub struct Writer {
 pub struct Written {
     pub acknowledged: BTreeMap<String, String>,
     pub stall: Duration,
-    /// When it was over, since the writer was started.
-    pub stalled: Option<Duration>,
+    /// Every one that a person would notice, with when it was over, since the writer was started.
+    pub stalls: Vec<(Duration, Duration)>,
     pub failed: usize,
 }
 
@@ -91,19 +94,25 @@ impl Writer {
         self.goes_on(50);
         self.stop.store(true, Ordering::SeqCst);
         let written = self.thread.join().expect("the writer");
+        let stalls: Vec<_> = written
+            .stalls
+            .iter()
+            .map(|(long, at)| format!("{} ms at {:.0} s", long.as_millis(), at.as_secs_f64()))
+            .collect();
         say(format!(
-            "{} writes acknowledged, {} tried again, the longest stall {} ms, {:.0} s after the writer began",
+            "{} writes acknowledged, {} tried again, the longest stall {} ms; above {} ms, since the writer began: {}",
             written.acknowledged.len(),
             written.failed,
             written.stall.as_millis(),
-            written.stalled.unwrap_or_default().as_secs_f64()
+            NOTICED.as_millis(),
+            if stalls.is_empty() { "none".into() } else { stalls.join(", ") }
         ));
         written
     }
 }
 
 async fn write(keys: Keys, hosts: Vec<Host>, stop: &AtomicBool, count: &AtomicUsize) -> Written {
-    let mut written = Written { acknowledged: BTreeMap::new(), stall: Duration::ZERO, stalled: None, failed: 0 };
+    let mut written = Written { acknowledged: BTreeMap::new(), stall: Duration::ZERO, stalls: Vec::new(), failed: 0 };
     let mut clients: Vec<Option<Client>> = hosts.iter().map(|_| None).collect();
     let mut ticks = tokio::time::interval(EVERY);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -126,8 +135,12 @@ async fn write(keys: Keys, hosts: Vec<Host>, stop: &AtomicBool, count: &AtomicUs
             at = (at + 1) % hosts.len();
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        if number > 0 && last.elapsed() > written.stall {
-            (written.stall, written.stalled) = (last.elapsed(), Some(began.elapsed()));
+        if number > 0 {
+            let silent = last.elapsed();
+            written.stall = written.stall.max(silent);
+            if silent > NOTICED {
+                written.stalls.push((silent, began.elapsed()));
+            }
         }
         last = Instant::now();
         written.acknowledged.insert(key, value);

@@ -138,7 +138,8 @@ async fn parked(twin: &mut Twin) {
 
 /// The container of calico's agent on a node.
 async fn agent(side: &Side) -> String {
-    let pods = side.kube.pods_on("kube-system", "k8s-app=calico-node", "node01.example.com").await.unwrap_or_default();
+    let pods =
+        side.kube().pods_on("kube-system", "k8s-app=calico-node", "node01.example.com").await.unwrap_or_default();
     pods.iter().find_map(|p| p.containers.get("calico-node").cloned()).unwrap_or_default()
 }
 
@@ -181,7 +182,7 @@ async fn stopped(twin: &mut Twin) {
     twin.op("kubelet is started", "node01", unit(UnitVerb::Start)).await;
     twin.both("node01: the agent is there again", |side| async move {
         let ready = || async {
-            let pods = side.kube.pods_on("kube-system", "k8s-app=calico-node", "node01.example.com").await;
+            let pods = side.kube().pods_on("kube-system", "k8s-app=calico-node", "node01.example.com").await;
             let pods = pods.unwrap_or_default();
             pods.iter().map(|p| format!("ready {} {}", p.ready, p.state)).collect::<Vec<_>>().join("\n")
         };

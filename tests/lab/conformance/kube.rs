@@ -51,7 +51,7 @@ pub async fn all(twin: &mut Twin) {
 async fn sent(side: &Side, method: Method, path: &str, body: Option<&str>) -> String {
     let body = body.map(|b| SecretBytes::new(b.as_bytes().to_vec()));
     let kind = if method == Method::PATCH { "application/merge-patch+json" } else { "application/json" };
-    match side.kube.send(method, path, body.as_ref().map(|b| (kind, b))).await {
+    match side.kube().send(method, path, body.as_ref().map(|b| (kind, b))).await {
         Ok((status, bytes)) => {
             let text = String::from_utf8_lossy(bytes.expose()).into_owned();
             let value: Value = serde_json::from_str(&text).unwrap_or(Value::String(text));
@@ -68,9 +68,9 @@ async fn sent(side: &Side, method: Method, path: &str, body: Option<&str>) -> St
 }
 
 async fn health(twin: &mut Twin) {
-    twin.both("healthz", |side| async move { said(side.kube.healthz().await, ok) }).await;
+    twin.both("healthz", |side| async move { said(side.kube().healthz().await, ok) }).await;
     twin.both("the version", |side| async move {
-        said(side.kube.get("/version").await, |v| {
+        said(side.kube().get("/version").await, |v| {
             ["major", "minor", "gitVersion", "platform"].map(|k| v[k].to_string()).join(" ").replace("linux/amd64", "")
         })
     })
@@ -79,7 +79,7 @@ async fn health(twin: &mut Twin) {
         twin.both(path, |side| async move { sent(&side, Method::GET, path, None).await }).await;
     }
     twin.both("the apiservers", |side| async move {
-        said(side.kube.get("/api/v1/namespaces/default/endpoints/kubernetes").await, |v| {
+        said(side.kube().get("/api/v1/namespaces/default/endpoints/kubernetes").await, |v| {
             let mut ips: Vec<_> =
                 v["subsets"][0]["addresses"].as_array().into_iter().flatten().map(|a| a["ip"].to_string()).collect();
             ips.sort();
@@ -90,7 +90,7 @@ async fn health(twin: &mut Twin) {
     for name in ["kube-scheduler", "kube-controller-manager", "no-such"] {
         twin.both(&format!("the lease of {name}"), |side| async move {
             let path = format!("/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/{name}");
-            said(side.kube.get(&path).await, |v| {
+            said(side.kube().get(&path).await, |v| {
                 let holder = v["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned();
                 let known = holder.split('_').next().unwrap_or_default().starts_with("master0");
                 format!("held by a master: {known}, {} s", v["spec"]["leaseDurationSeconds"])
@@ -107,8 +107,10 @@ fn told(node: &Node) -> String {
 }
 
 async fn nodes(twin: &mut Twin) {
-    twin.both("nodes", |side| async move { said(side.kube.nodes().await, |all| all.iter().map(told).collect()) }).await;
-    twin.both("no such node", |side| async move { said(side.kube.node("no-such").await, |n| format!("{n:?}")) }).await;
+    twin.both("nodes", |side| async move { said(side.kube().nodes().await, |all| all.iter().map(told).collect()) })
+        .await;
+    twin.both("no such node", |side| async move { said(side.kube().node("no-such").await, |n| format!("{n:?}")) })
+        .await;
     let patch = |case: &'static str, fields: Value| (case, fields);
     for (case, fields) in [
         patch("a label", json!({ "metadata": { "labels": { "conformance": "yes" } } })),
@@ -122,9 +124,10 @@ async fn nodes(twin: &mut Twin) {
         twin.both(&format!("a node: {case}"), |side| {
             let fields = bytes(&fields);
             async move {
-                let merged = said(side.kube.merge(&Node::path(NODE), &fields).await, ok);
+                let merged = said(side.kube().merge(&Node::path(NODE), &fields).await, ok);
                 // The controller that adds a cordon's taint takes its time.
-                let seen = || async { said(side.kube.node(NODE).await, |n| n.as_ref().map(told).unwrap_or_default()) };
+                let seen =
+                    || async { said(side.kube().node(NODE).await, |n| n.as_ref().map(told).unwrap_or_default()) };
                 let rest =
                     |t: &str| t.contains("unschedulable: true") == t.contains("node.kubernetes.io/unschedulable");
                 format!("{merged}\n{}", super::twin::until(rest, seen).await)
@@ -133,10 +136,11 @@ async fn nodes(twin: &mut Twin) {
         .await;
     }
     twin.both("a label for no node", |side| async move {
-        said(side.kube.merge(&Node::path("no-such"), &bytes(&json!({ "metadata": {} }))).await, ok)
+        said(side.kube().merge(&Node::path("no-such"), &bytes(&json!({ "metadata": {} }))).await, ok)
     })
     .await;
-    twin.both("no node deleted", |side| async move { said(side.kube.delete(&Node::path("no-such")).await, ok) }).await;
+    twin.both("no node deleted", |side| async move { said(side.kube().delete(&Node::path("no-such")).await, ok) })
+        .await;
     for (case, method, body) in [
         ("a node that is no JSON", Method::PATCH, "nonsense"),
         ("a node put that is no JSON", Method::PUT, "nonsense"),
@@ -158,25 +162,25 @@ async fn objects(twin: &mut Twin) {
     twin.both("a ConfigMap made, and once more", |side| {
         let map = bytes(&map);
         async move {
-            let made = || async { said(side.kube.post(MAPS, &map).await, ok) };
+            let made = || async { said(side.kube().post(MAPS, &map).await, ok) };
             format!("{}\n{}", made().await, made().await)
         }
     })
     .await;
     twin.both("found", |side| {
         let path = path.clone();
-        async move { said(side.kube.find(&path).await, |v| v.map(data).unwrap_or_default()) }
+        async move { said(side.kube().find(&path).await, |v| v.map(data).unwrap_or_default()) }
     })
     .await;
     twin.both("merged", |side| {
         let path = path.clone();
-        async move { said(side.kube.merge(&path, &bytes(&json!({ "data": { "a": null, "b": "2" } }))).await, data) }
+        async move { said(side.kube().merge(&path, &bytes(&json!({ "data": { "a": null, "b": "2" } }))).await, data) }
     })
     .await;
     twin.both("put with an old version", |side| {
         let (path, mut map) = (path.clone(), map.clone());
         map["metadata"]["resourceVersion"] = "1".into();
-        async move { said(side.kube.put(&path, &bytes(&map)).await, ok) }
+        async move { said(side.kube().put(&path, &bytes(&map)).await, ok) }
     })
     .await;
     twin.both("put with its version, and with none", |side| {
@@ -184,12 +188,12 @@ async fn objects(twin: &mut Twin) {
         async move {
             let mut out = String::new();
             for versioned in [true, false] {
-                let live = side.kube.get(&path).await.unwrap_or_default();
+                let live = side.kube().get(&path).await.unwrap_or_default();
                 map["data"]["c"] = versioned.to_string().into();
                 let version = live["metadata"]["resourceVersion"].clone();
                 map["metadata"]["resourceVersion"] = if versioned { version } else { Value::Null };
-                out += &said(side.kube.put(&path, &bytes(&map)).await, ok);
-                out += &said(side.kube.get(&path).await, data);
+                out += &said(side.kube().put(&path, &bytes(&map)).await, ok);
+                out += &said(side.kube().get(&path).await, data);
             }
             out
         }
@@ -198,12 +202,12 @@ async fn objects(twin: &mut Twin) {
     twin.both("deleted, and once more", |side| {
         let path = path.clone();
         async move {
-            let (first, again) = (side.kube.delete(&path).await, side.kube.delete(&path).await);
+            let (first, again) = (side.kube().delete(&path).await, side.kube().delete(&path).await);
             format!(
                 "{} {} {}",
                 said(first, ok),
                 said(again, ok),
-                said(side.kube.find(&path).await, |v| format!("{v:?}"))
+                said(side.kube().find(&path).await, |v| format!("{v:?}"))
             )
         }
     })
@@ -237,24 +241,25 @@ async fn secrets(twin: &mut Twin) {
     twin.both("a Secret's life", |side| {
         let (path, secret) = (path.clone(), bytes(&secret));
         async move {
-            let mut out = said(side.kube.secret(&path).await, shows) + "\n";
-            out += &(said(side.kube.post(SECRETS, &secret).await, ok) + "\n");
-            out += &(said(side.kube.post(SECRETS, &secret).await, ok) + "\n");
-            out += &(said(side.kube.secret(&path).await, shows) + "\n");
-            let version = side.kube.secret(&path).await.ok().flatten().map(|s| s.resource_version).unwrap_or_default();
+            let mut out = said(side.kube().secret(&path).await, shows) + "\n";
+            out += &(said(side.kube().post(SECRETS, &secret).await, ok) + "\n");
+            out += &(said(side.kube().post(SECRETS, &secret).await, ok) + "\n");
+            out += &(said(side.kube().secret(&path).await, shows) + "\n");
+            let version =
+                side.kube().secret(&path).await.ok().flatten().map(|s| s.resource_version).unwrap_or_default();
             let change = |version: &str, value: &str| {
                 bytes(&json!({ "metadata": { "resourceVersion": version }, "data": { "k": value } }))
             };
-            out += &(said(side.kube.merge(&path, &change(&version, "dHdv")).await, ok) + "\n");
-            out += &(said(side.kube.merge(&path, &change(&version, "bm8=")).await, ok) + "\n");
-            out += &(said(side.kube.merge(&path, &change("", "not base64!")).await, ok) + "\n");
-            out += &(said(side.kube.secret(&path).await, shows) + "\n");
-            out + &said(side.kube.delete(&path).await, ok)
+            out += &(said(side.kube().merge(&path, &change(&version, "dHdv")).await, ok) + "\n");
+            out += &(said(side.kube().merge(&path, &change(&version, "bm8=")).await, ok) + "\n");
+            out += &(said(side.kube().merge(&path, &change("", "not base64!")).await, ok) + "\n");
+            out += &(said(side.kube().secret(&path).await, shows) + "\n");
+            out + &said(side.kube().delete(&path).await, ok)
         }
     })
     .await;
     twin.both("calico's Secret", |side| async move {
-        let secret = side.kube.secret(&format!("{SECRETS}/calico-etcd-secrets")).await;
+        let secret = side.kube().secret(&format!("{SECRETS}/calico-etcd-secrets")).await;
         said(secret, |s| format!("{:?}", s.map(|s| s.data.into_keys().collect::<Vec<_>>())))
     })
     .await;
@@ -262,11 +267,11 @@ async fn secrets(twin: &mut Twin) {
 
 async fn calico(twin: &mut Twin) {
     twin.both("the daemon set", |side| async move {
-        said(side.kube.daemon_set("kube-system", "calico-node").await, |d| format!("{d:?}"))
+        said(side.kube().daemon_set("kube-system", "calico-node").await, |d| format!("{d:?}"))
     })
     .await;
     twin.both("no daemon set", |side| async move {
-        said(side.kube.daemon_set("kube-system", "no-such").await, |d| format!("{d:?}"))
+        said(side.kube().daemon_set("kube-system", "no-such").await, |d| format!("{d:?}"))
     })
     .await;
     let pod = |p: &banister::remote::kube::Pod| {
@@ -281,7 +286,7 @@ async fn calico(twin: &mut Twin) {
         )
     };
     twin.both("its pods", |side| async move {
-        said(side.kube.pods("kube-system", "k8s-app=calico-node").await, |mut all| {
+        said(side.kube().pods("kube-system", "k8s-app=calico-node").await, |mut all| {
             all.sort_by(|a, b| a.node.cmp(&b.node));
             all.iter().map(pod).collect()
         })
@@ -290,7 +295,7 @@ async fn calico(twin: &mut Twin) {
     twin.both("its pods on a node, and on none", |side| async move {
         let mut out = String::new();
         for node in [NODE, "no-such"] {
-            out += &said(side.kube.pods_on("kube-system", "k8s-app=calico-node", node).await, |all| {
+            out += &said(side.kube().pods_on("kube-system", "k8s-app=calico-node", node).await, |all| {
                 all.iter().map(pod).collect()
             });
         }
@@ -298,20 +303,19 @@ async fn calico(twin: &mut Twin) {
     })
     .await;
     twin.both("pods of components", |side| async move {
-        said(side.kube.pods("kube-system", "tier=control-plane").await, |mut all| {
+        said(side.kube().pods("kube-system", "tier=control-plane").await, |mut all| {
             all.sort_by(|a, b| a.name.cmp(&b.name));
             let told = all.iter().map(|p| format!("{} {} ready {} {}", p.name, p.node, p.ready, p.state));
             told.collect::<Vec<_>>().join("\n")
         })
     })
     .await;
-    twin.both(
-        "the log of no pod",
-        |side| async move { said(side.kube.pod_log("kube-system", "no-such", 5).await, |l| l) },
-    )
+    twin.both("the log of no pod", |side| async move {
+        said(side.kube().pod_log("kube-system", "no-such", 5).await, |l| l)
+    })
     .await;
     twin.both("another pod of the same name is left alone", |side| async move {
-        let pods = side.kube.pods_on("kube-system", "k8s-app=calico-node", NODE).await.unwrap_or_default();
+        let pods = side.kube().pods_on("kube-system", "k8s-app=calico-node", NODE).await.unwrap_or_default();
         let Some(pod) = pods.first() else { return "no pod".into() };
         let wrong = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": "12" } });
         let path = format!("/api/v1/namespaces/kube-system/pods/{}", pod.name);
@@ -319,11 +323,11 @@ async fn calico(twin: &mut Twin) {
     })
     .await;
     twin.both("a pod that is replaced", |side| async move {
-        let on = || side.kube.pods_on("kube-system", "k8s-app=calico-node", NODE);
+        let on = || side.kube().pods_on("kube-system", "k8s-app=calico-node", NODE);
         let old = on().await.unwrap_or_default();
         let Some(old) = old.first() else { return "no pod".into() };
-        let deleted = said(side.kube.delete_pod("kube-system", old).await, ok);
-        let again = said(side.kube.delete_pod("kube-system", old).await, ok);
+        let deleted = said(side.kube().delete_pod("kube-system", old).await, ok);
+        let again = said(side.kube().delete_pod("kube-system", old).await, ok);
         let fresh = || async {
             let now = on().await.unwrap_or_default();
             let told = now.iter().map(|p| format!("{} new {} ready {}", now.len(), p.uid != old.uid, p.ready));
@@ -336,7 +340,7 @@ async fn calico(twin: &mut Twin) {
 
 async fn tokens(twin: &mut Twin) {
     twin.both("tokens that lie in Secrets", |side| async move {
-        said(side.kube.stored_tokens("kube-system", 2).await, |t| {
+        said(side.kube().stored_tokens("kube-system", 2).await, |t| {
             t.iter()
                 .map(|(name, token)| {
                     format!("{} {}\n", name.contains("-token-"), token.expose().split(|b| *b == b'.').count())
@@ -347,7 +351,7 @@ async fn tokens(twin: &mut Twin) {
     })
     .await;
     twin.both("a fresh token, taken everywhere", |side| async move {
-        let token = match side.kube.fresh_token("kube-system", "default").await {
+        let token = match side.kube().fresh_token("kube-system", "default").await {
             Ok(Some(token)) => token,
             Ok(None) => return "none".into(),
             Err(e) => return e.to_string(),
@@ -355,23 +359,23 @@ async fn tokens(twin: &mut Twin) {
         let mut out = String::new();
         for master in &side.cluster.masters {
             let door = Door::master(&master.name, master.address, side.cluster.kube.api_port);
-            out += &said(side.kube.at(door).takes_token(token.clone()).await, ok);
+            out += &said(side.kube().at(door).takes_token(token.clone()).await, ok);
         }
-        let with = side.kube.with_token(token);
+        let with = side.kube().with_token(token);
         for path in ["/api/v1/nodes", "/api/v1/namespaces/kube-system/secrets", "/healthz", "/api/v1", "/version"] {
-            let told = sent(&Side { kube: with.clone(), ..side.clone() }, Method::GET, path, None).await;
+            let told = sent(&Side { kube: Some(with.clone()), ..side.clone() }, Method::GET, path, None).await;
             out = out + path + ": " + &told + "\n";
         }
         out
     })
     .await;
     twin.both("no account's token", |side| async move {
-        said(side.kube.fresh_token("kube-system", "no-such").await, |t| t.is_some().to_string())
+        said(side.kube().fresh_token("kube-system", "no-such").await, |t| t.is_some().to_string())
     })
     .await;
     for token in ["nonsense", "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJ4In0.AAAA", ""] {
         twin.both(&format!("a token that is none: {token:?}"), |side| async move {
-            said(side.kube.takes_token(SecretBytes::new(token.as_bytes().to_vec())).await, ok)
+            said(side.kube().takes_token(SecretBytes::new(token.as_bytes().to_vec())).await, ok)
         })
         .await;
     }
@@ -394,11 +398,11 @@ async fn refused(twin: &mut Twin) {
         twin.both(&format!("nobody asks for {path}"), |side| async move {
             let nobody = KubeApi::new(
                 side.remote.clone(),
-                side.kube.door().clone(),
+                side.kube().door().clone(),
                 roots(&side, "/etc/kubernetes/pki/ca.pem").await,
                 None,
             );
-            sent(&Side { kube: nobody, ..side }, Method::GET, path, None).await
+            sent(&Side { kube: Some(nobody), ..side }, Method::GET, path, None).await
         })
         .await;
     }
@@ -413,7 +417,7 @@ async fn roots(side: &Side, path: &str) -> TlsClient {
 async fn doors(twin: &mut Twin) {
     twin.both("through a worker's proxy", |side| async move {
         let door = Door::worker(&HostName::new("node01"), side.cluster.kube.api_port);
-        said(side.kube.at(door).healthz().await, ok)
+        said(side.kube().at(door).healthz().await, ok)
     })
     .await;
     let at = |side: &Side, host: &str, port| {
@@ -422,13 +426,13 @@ async fn doors(twin: &mut Twin) {
     };
     for (host, port) in [("master01", 9), ("master04", 6443), ("master01", 2379)] {
         twin.both(&format!("the API at {host}:{port}"), |side| async move {
-            said(side.kube.at(at(&side, host, port)).healthz().await, ok)
+            said(side.kube().at(at(&side, host, port)).healthz().await, ok)
         })
         .await;
     }
     twin.both("under another CA", |side| async move {
         let tls = roots(&side, "/etc/etcd/ssl/ca.crt").await;
-        said(KubeApi::new(side.remote.clone(), side.kube.door().clone(), tls, None).healthz().await, ok)
+        said(KubeApi::new(side.remote.clone(), side.kube().door().clone(), tls, None).healthz().await, ok)
     })
     .await;
 }

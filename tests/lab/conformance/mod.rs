@@ -17,16 +17,16 @@ mod twin;
 mod units;
 mod wire;
 
+use banister::remote::Op;
+
 use crate::hosts::{Lab, say};
 use twin::Twin;
 
 #[test]
 fn a_practice_cluster_answers_as_real_hosts_do() {
     let lab = Lab::kubernetes(3, 2, 1);
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let missing = runtime.block_on(async {
-        let mut twin = Twin::of(&lab).await;
-        let began = std::time::Instant::now();
+    compared(async {
+        let mut twin = Twin::of(&lab, "growth", true).await;
         say("files");
         files::all(&mut twin).await;
         say("trees");
@@ -47,8 +47,39 @@ fn a_practice_cluster_answers_as_real_hosts_do() {
         kube::all(&mut twin).await;
         say("containers");
         containers::all(&mut twin).await;
-        say(format!("{} cases in {:.0} s", twin.cases, began.elapsed().as_secs_f64()));
-        twin.differences()
+        (twin.untried(), twin)
     });
+}
+
+/// What depends on etcd's version: its API and its tools.
+fn of_etcd(version: &str, scenario: &str) {
+    let lab = Lab::up(version);
+    compared(async {
+        let mut twin = Twin::of(&lab, scenario, false).await;
+        twin.op("its etcd", "master01", Op::EtcdVersion { bin: "/usr/local/bin".into() }).await;
+        say("snapshots");
+        snapshots::all(&mut twin).await;
+        say("etcd");
+        etcd::all(&mut twin).await;
+        (Vec::new(), twin)
+    });
+}
+
+#[test]
+fn practice_answers_as_etcd_3_3_does() {
+    of_etcd("3.3.25", "growth-3.3");
+}
+
+#[test]
+fn practice_answers_as_etcd_3_5_does() {
+    of_etcd("3.5.16", "growth-3.5");
+}
+
+/// Asks the cases; nothing may differ.
+fn compared(cases: impl Future<Output = (Vec<String>, Twin)>) {
+    let began = std::time::Instant::now();
+    let (mut missing, twin) = tokio::runtime::Runtime::new().expect("a runtime").block_on(cases);
+    say(format!("{} cases in {:.0} s", twin.cases, began.elapsed().as_secs_f64()));
+    missing.extend_from_slice(twin.differences());
     assert!(missing.is_empty(), "practice is not as the lab is:\n\n{}", missing.join("\n\n"));
 }

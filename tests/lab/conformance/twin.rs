@@ -39,7 +39,8 @@ pub struct Side {
     pub cluster: Arc<Cluster>,
     pub remote: SharedRemote,
     pub etcd: Arc<EtcdApi>,
-    pub kube: KubeApi,
+    /// Not on a lab of etcd alone.
+    pub kube: Option<KubeApi>,
 }
 
 /// Both, and what has been found.
@@ -124,7 +125,7 @@ operations! {
 }
 
 impl Side {
-    async fn of(cluster: &Arc<Cluster>, remote: SharedRemote) -> Self {
+    async fn of(cluster: &Arc<Cluster>, remote: SharedRemote, kube: bool) -> Self {
         let first = &cluster.masters[0];
         let tls = handshake::client(cluster, &remote, first, EtcdPair::Client).await.expect("etcd's client pair");
         let access = EtcdAccess {
@@ -140,8 +141,13 @@ impl Side {
             port: cluster.kube.api_port,
             kubeconfig: cluster.kube.dir.join("admin.conf"),
         };
-        let kube = KubeApi::open(&remote, &at).await.expect("the API");
+        let kube = if kube { Some(KubeApi::open(&remote, &at).await.expect("the API")) } else { None };
         Self { cluster: cluster.clone(), remote, etcd, kube }
+    }
+
+    /// Kubernetes' API; only cases of a lab that has it ask for it.
+    pub fn kube(&self) -> &KubeApi {
+        self.kube.as_ref().expect("a lab with Kubernetes")
     }
 
     /// An operation's answer: status, standard output and standard error, or why there is none.
@@ -164,14 +170,14 @@ impl Side {
 }
 
 impl Twin {
-    /// The lab, and a practice cluster with its names, addresses and firewalls.
-    pub async fn of(lab: &Lab) -> Self {
+    /// The lab, with Kubernetes or without, and a practice cluster of that scenario with its names, addresses and firewalls.
+    pub async fn of(lab: &Lab, scenario: &str, kube: bool) -> Self {
         let real = Arc::new(file::load(&lab.cluster_file()).expect("the lab's cluster file"));
         let ssh = SshRemote::within(&real, Arc::new(Nobody), None, Environment::of_process());
         let text = String::from_utf8(lab.read("cluster.yaml")).expect("text");
         let mut cluster: serde_yaml::Mapping = serde_yaml::from_str(&text).expect("YAML");
         cluster.remove("ssh");
-        let mut scenario = Scenario::find("growth").expect("the scenario");
+        let mut scenario = Scenario::find(scenario).expect("the scenario");
         scenario.cluster = cluster;
         scenario.hosts.clear();
         for node in real.hosts() {
@@ -207,7 +213,8 @@ impl Twin {
             run_ok(&practice, &node.name, &op).await.expect("docker");
         }
         let cluster = practice.cluster.clone();
-        let (lab, practice) = tokio::join!(Side::of(&real, Arc::new(ssh)), Side::of(&cluster, Arc::new(practice)));
+        let (lab, practice) =
+            tokio::join!(Side::of(&real, Arc::new(ssh), kube), Side::of(&cluster, Arc::new(practice), kube));
         Self { lab, practice, cases: 0, seen: BTreeSet::new(), found: Vec::new() }
     }
 
@@ -278,11 +285,15 @@ impl Twin {
         self.seen.insert(word(op));
     }
 
-    /// Everything that differs, and every operation that nobody has tried.
-    pub fn differences(&self) -> Vec<String> {
+    /// Everything that differs.
+    pub fn differences(&self) -> &[String] {
+        &self.found
+    }
+
+    /// Every operation that nobody has tried.
+    pub fn untried(&self) -> Vec<String> {
         let untried = OPERATIONS.iter().filter(|o| !self.seen.contains(*o));
-        let untried = untried.map(|o| format!("the operation {o:?} has no case: write one in tests/lab/conformance"));
-        self.found.iter().cloned().chain(untried).collect()
+        untried.map(|o| format!("the operation {o:?} has no case: write one in tests/lab/conformance")).collect()
     }
 }
 

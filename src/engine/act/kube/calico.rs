@@ -40,6 +40,10 @@ pub const ENTRY: &str = "etcd_endpoints";
 /// once and then after ten seconds: what is not there yet when a pod starts has come by then.
 const CRASHES: u64 = 2;
 
+/// How long after a pod was deleted its successor is looked for first, and how long between two looks later.
+const SOON: Duration = Duration::from_millis(10);
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
 /// How far the clocks of two apiservers may be apart, in seconds; the survey blocks beyond that.
 const SKEW: i64 = 30;
 
@@ -450,6 +454,7 @@ impl RollPods {
 
     async fn replaced(&self, cx: &ActCx, api: &KubeApi, selector: &str, old: &Pod) -> Result<(), ActError> {
         let started = Instant::now();
+        let mut pause = SOON;
         loop {
             let now = match api.pods_on(&self.calico.namespace, selector, &old.node).await {
                 Ok(here) => match here.iter().find(|p| p.uid != old.uid) {
@@ -465,7 +470,8 @@ impl RollPods {
                 Err(e) => e.to_string(),
             };
             waiting(cx, &now, started, self.deadline)?;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LOOK_EVERY);
         }
     }
 }
