@@ -26,7 +26,6 @@ use crate::{
         tap::Reply,
         world::{Shared, World},
     },
-    remote::etcd::Version,
 };
 
 /// How long etcd tries before it says that a request timed out: 5 s and two election timeouts.
@@ -68,6 +67,11 @@ impl Here<'_> {
     /// Whether its requests get to a leader with a quorum behind it.
     fn led(&self) -> bool {
         self.cluster.leader_seen_by(self.process.member) != 0
+    }
+
+    fn waits_for_leader(&self, to: u64) -> bool {
+        let leads = self.cluster.leader == Some(self.process.member);
+        !self.process.version.has_learners() && leads && !self.cluster.members.contains_key(&to)
     }
 
     fn learner(&self) -> bool {
@@ -290,7 +294,7 @@ impl PbMaintenanceService for At {
         let answer = self.look(|here| {
             let (db_size, in_use) = here.cluster.store.size();
             // 3.3 knows neither of these.
-            let tells = here.process.version >= Version(3, 4, 0);
+            let tells = here.process.version.has_learners();
             let index = here.so_far(i64::try_from(here.cluster.index).unwrap_or(i64::MAX)).unsigned_abs();
             let mut errors = Vec::new();
             if tells {
@@ -360,6 +364,10 @@ impl PbMaintenanceService for At {
     async fn move_leader(&self, request: Request<PbMoveLeaderRequest>) -> Answer<PbMoveLeaderResponse> {
         let to = request.into_inner().target_id;
         self.until_connected(to).await?;
+        // 3.3 waits for whoever it was told to lead, be it a member or not.
+        while self.look(|here| Ok(here.waits_for_leader(to))).await? {
+            self.shared.clock().sleep(LOOK).await;
+        }
         let answer = self.change("etcd move-leader", |cluster, asked, header| {
             rules::move_leader(cluster, to, asked)?;
             Ok(PbMoveLeaderResponse { header: Some(header) })

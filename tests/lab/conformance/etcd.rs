@@ -24,16 +24,19 @@ use super::{
 /// Nobody's address, for members that are to stay paper.
 const NOBODY: &str = "https://10.255.0.1:2380";
 
-pub async fn all(twin: &mut Twin) {
+/// `with_learners`: whether this etcd knows them. One that does not takes the word for a voter.
+pub async fn all(twin: &mut Twin, with_learners: bool) {
     // Which one leads is chance.
     leads(twin, "master01").await;
     twin.both("members", |side| async move { members(&side).await }).await;
-    raw(twin).await;
+    raw(twin, with_learners).await;
     leaders(twin).await;
-    learners(twin).await;
-    voters(twin).await;
+    if with_learners {
+        learners(twin).await;
+    }
+    voters(twin, with_learners).await;
     no_space(twin).await;
-    member_down(twin).await;
+    member_down(twin, with_learners).await;
     leads(twin, "master01").await;
     twin.both("members in the end", |side| async move { members(&side).await }).await;
 }
@@ -173,7 +176,7 @@ async fn removed(twin: &mut Twin, url: &'static str) {
     .await;
 }
 
-async fn voters(twin: &mut Twin) {
+async fn voters(twin: &mut Twin, with_learners: bool) {
     let add =
         |url: &'static str| move |side: Side| async move { said(side.etcd.add_voter(url).await, |_| "added".into()) };
     twin.both("a voter that a member has", |side| async move {
@@ -184,10 +187,12 @@ async fn voters(twin: &mut Twin) {
     twin.both("a voter", add(NOBODY)).await;
     twin.both("members with a voter that has not started", |side| async move { members(&side).await }).await;
     twin.both("a second voter before it has", add("https://10.255.0.2:2380")).await;
-    twin.both("a learner before it has", |side| async move {
-        said(side.etcd.add_learner("https://10.255.0.2:2380").await, |_| "added".into())
-    })
-    .await;
+    if with_learners {
+        twin.both("a learner before it has", |side| async move {
+            said(side.etcd.add_learner("https://10.255.0.2:2380").await, |_| "added".into())
+        })
+        .await;
+    }
     removed(twin, NOBODY).await;
 }
 
@@ -230,7 +235,7 @@ fn ok<T>(_: T) -> String {
 }
 
 /// Requests as they are, with the codes and words of whoever refuses them.
-async fn raw(twin: &mut Twin) {
+async fn raw(twin: &mut Twin, with_learners: bool) {
     twin.both("keys", |side| async move {
         let mut c = client(&side, "master01").await;
         let mut out = status(c.get("/conformance", None).await, |r| format!("{} {}", r.count(), r.more()));
@@ -262,9 +267,11 @@ async fn raw(twin: &mut Twin) {
         let own = format!("https://{}:2380", side.cluster.masters[2].address);
         let learner = || Some(MemberAddOptions::new().with_is_learner());
         let mut out = status(c.member_add(["nowhere"], None).await, ok);
-        out += &status(c.member_add(["http://10.255.0.1"], learner()).await, ok);
         out += &status(c.member_add([own.clone()], None).await, ok);
-        out += &status(c.member_add([own], learner()).await, ok);
+        if with_learners {
+            out += &status(c.member_add(["http://10.255.0.1"], learner()).await, ok);
+            out += &status(c.member_add([own], learner()).await, ok);
+        }
         out += &status(c.member_remove(12).await, ok);
         out += &status(c.member_promote(12).await, ok);
         let second = id_of(&side, "master02", "").await;
@@ -321,7 +328,14 @@ async fn kubernetes_without_space(twin: &mut Twin) {
 }
 
 /// A member's etcd is stopped, and started again.
-async fn member_down(twin: &mut Twin) {
+async fn member_down(twin: &mut Twin, with_learners: bool) {
+    let add = move |side: Side, learner: bool| async move {
+        if learner && with_learners {
+            said(side.etcd.add_learner(NOBODY).await, |_| "added".into())
+        } else {
+            said(side.etcd.add_voter(NOBODY).await, |_| "added".into())
+        }
+    };
     let unit = |verb| Op::Systemctl { verb, unit: "etcd".into() };
     twin.op("etcd is stopped", "master03", unit(UnitVerb::Stop)).await;
     twin.both(
@@ -330,14 +344,7 @@ async fn member_down(twin: &mut Twin) {
     )
     .await;
     for (case, learner) in [("a learner", true), ("a voter", false)] {
-        twin.both(&format!("{case} while a member is down"), |side| async move {
-            if learner {
-                said(side.etcd.add_learner(NOBODY).await, |_| "added".into())
-            } else {
-                said(side.etcd.add_voter(NOBODY).await, |_| "added".into())
-            }
-        })
-        .await;
+        twin.both(&format!("{case} while a member is down"), |side| add(side, learner)).await;
     }
     twin.both("the leadership to the one that is down", |side| async move {
         let id = id_of(&side, "master03", "").await;
@@ -355,14 +362,8 @@ async fn member_down(twin: &mut Twin) {
         until(|t| t.contains("healthy: 3"), back).await
     })
     .await;
-    twin.both("a learner right after that", |side| async move {
-        said(side.etcd.add_learner(NOBODY).await, |_| "added".into())
-    })
-    .await;
+    twin.both("a learner right after that", |side| add(side, true)).await;
     tokio::time::sleep(Duration::from_secs(6)).await;
-    twin.both("a learner once it has been back for a while", |side| async move {
-        said(side.etcd.add_learner(NOBODY).await, |_| "added".into())
-    })
-    .await;
+    twin.both("a learner once it has been back for a while", |side| add(side, true)).await;
     removed(twin, NOBODY).await;
 }

@@ -17,7 +17,7 @@ mod twin;
 mod units;
 mod wire;
 
-use banister::remote::Op;
+use banister::remote::{Op, op::Owner};
 
 use crate::hosts::{Lab, say};
 use twin::Twin;
@@ -42,7 +42,7 @@ fn a_practice_cluster_answers_as_real_hosts_do() {
         say("wire");
         wire::all(&mut twin).await;
         say("etcd");
-        etcd::all(&mut twin).await;
+        etcd::all(&mut twin, true).await;
         say("kube");
         kube::all(&mut twin).await;
         say("containers");
@@ -52,27 +52,29 @@ fn a_practice_cluster_answers_as_real_hosts_do() {
 }
 
 /// What depends on etcd's version: its API and its tools.
-fn of_etcd(version: &str, scenario: &str) {
+fn of_etcd(version: &str, scenario: &str, learners: bool) {
     let lab = Lab::up(version);
     compared(async {
         let mut twin = Twin::of(&lab, scenario, false).await;
         twin.op("its etcd", "master01", Op::EtcdVersion { bin: "/usr/local/bin".into() }).await;
+        let dir = Op::MakeDir { path: twin::DIR.into(), mode: 0o755, owner: Owner::root() };
+        twin.op("a directory", "master01", dir).await;
         say("snapshots");
         snapshots::all(&mut twin).await;
         say("etcd");
-        etcd::all(&mut twin).await;
+        etcd::all(&mut twin, learners).await;
         (Vec::new(), twin)
     });
 }
 
 #[test]
 fn practice_answers_as_etcd_3_3_does() {
-    of_etcd("3.3.25", "growth-3.3");
+    of_etcd("3.3.25", "growth-3.3", false);
 }
 
 #[test]
 fn practice_answers_as_etcd_3_5_does() {
-    of_etcd("3.5.16", "growth-3.5");
+    of_etcd("3.5.16", "growth-3.5", true);
 }
 
 /// Asks the cases; nothing may differ.

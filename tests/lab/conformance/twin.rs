@@ -33,6 +33,9 @@ pub const DIR: &str = "/var/tmp/conformance";
 /// Most time for something to come to rest.
 const REST: Duration = Duration::from_secs(40);
 
+/// An answer that has not come by then does not come.
+const ENDLESS: Duration = Duration::from_mins(2);
+
 /// One of the two.
 #[derive(Clone)]
 pub struct Side {
@@ -257,7 +260,11 @@ impl Twin {
         F: Fn(Side) -> A,
         A: Future<Output = String>,
     {
-        let (lab, practice) = tokio::join!(Box::pin(ask(self.lab.clone())), Box::pin(ask(self.practice.clone())));
+        let asked = |side: &Side| {
+            let answer = Box::pin(tokio::time::timeout(ENDLESS, ask(side.clone())));
+            async { answer.await.unwrap_or_else(|_| "no end".into()) }
+        };
+        let (lab, practice) = tokio::join!(asked(&self.lab), asked(&self.practice));
         self.compare(case, &lab, &practice);
     }
 

@@ -1,8 +1,10 @@
 //! Three to five without a screen, on the versions of etcd that the Kubernetes tests do not run.
 
+use std::time::Instant;
+
 use crate::{
     banister::Desk,
-    bar,
+    bar::Figures,
     hosts::{Lab, say},
     proofs::{Processes, assert_desk_is_tidy, assert_grown, assert_nothing_left},
     writer::Writer,
@@ -18,7 +20,7 @@ fn grows(etcd: &str) {
     assert_grown(&lab, &written);
     assert_desk_is_tidy(&desk, &[&ran]);
     assert_nothing_left(&lab, &desk);
-    bar::report(&format!("banister, etcd {etcd}"), ran.took, written.stall);
+    Figures::of(ran.took, &written, Some(Instant::now())).report(&format!("banister, etcd {etcd}"));
     say(format!("etcd {etcd} grew from three to five"));
 }
 

@@ -8,7 +8,7 @@ use std::{
 use super::workers;
 use crate::{
     banister::{BINARY, Desk},
-    bar,
+    bar::Figures,
     hosts::{Lab, say, wait_for},
     proofs::{Processes, assert_desk_is_tidy, assert_nothing_left_by},
     terminal::Terminal,
@@ -122,7 +122,7 @@ fn the_wizard_grows_it_by_keys_alone_and_another_run_goes_on_past_bad_workers() 
     written.assert_on_each(&lab, &four);
     assert_desk_is_tidy(&desk, &[]);
     assert_nothing_left_by(&lab, &desk, || desk.grow_all(&file, "all"));
-    bar::report("the wizard by keys, three to four", took, written.stall);
+    Figures::of(took, &written, None).report("the wizard by keys, three to four");
 
     let writer = Writer::start(&lab);
     workers::past_bad_ones(&lab, &desk);
