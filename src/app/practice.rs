@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// How much faster than the clock time passes with `--fast`.
-const FAST: u32 = 20;
+const FAST: u32 = 100;
 
 /// How much faster it passes while nobody looks.
 const OUT_OF_SIGHT: u32 = 1000;

@@ -419,7 +419,8 @@ pub fn kubernetes(world: &World) -> BTreeMap<String, String> {
         state.insert(format!("container {name} on {host}"), format!("{} {seen}", container.word()));
     }
     for (host, installed) in &world.kube.installed {
-        state.insert(format!("packages of {host}"), format!("{installed:?}"));
+        let packages = installed.iter().map(|(name, p)| format!("{name} {}", p.version)).collect::<Vec<_>>().join(", ");
+        state.insert(format!("packages of {host}"), packages);
     }
     state
 }

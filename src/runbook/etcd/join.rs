@@ -54,6 +54,9 @@ impl Join {
         if !members.contains(&own) {
             members.push(own);
         }
+        // As the originals' files list them; etcd itself lists by id.
+        let masters: Vec<_> = self.cx.cluster.all_masters().map(|n| self.cx.cluster.peer_url(n)).collect();
+        members.sort_by_key(|(_, url)| masters.iter().position(|m| m == url).unwrap_or(masters.len()));
         let joiner = (&self.node.name, self.node.address);
         etcd_conf::for_joiner(&text, (&source.name, source.address), joiner, &members)
             .map_err(|e| ActError::NotProven(format!("{}: {} {e}", source.name, path.display())))

@@ -13,8 +13,8 @@ const KUBERNETES: &str =
 const CHANCE: &str =
     "-path /etc/mtab -o -path '/var/lib/etcd/member/*' -o -path '/var/lib/kubelet/pki/*' -o -path /etc/docker/key.json";
 
-/// Files with settings: the same text on every cluster with these names and addresses. Keys, certificates and what has a
-/// secret in it are made anew for each.
+/// Files with settings: the same text on every cluster with these names and addresses, but for the certificates and keys in
+/// some, which are made anew for each and are the only words that are so long.
 const SETTINGS: &str = r"-regex '.*[.]\(conf\|json\|service\|cfg\|conflist\|ya?ml\)' -o -name nodename -o -name hosts -o -name passwd \
     -o -name group -o -name hostname -o -name 'kube*config' -o -name kubelet";
 const SECRET: &str = "*encryption*";
@@ -32,7 +32,9 @@ pub fn shape(lab: &Lab, kubernetes: bool) -> BTreeMap<String, String> {
         if kubernetes { (format!("{ETCD} {KUBERNETES}"), "etcd docker kubelet") } else { (ETCD.to_owned(), "etcd") };
     let all = format!(
         "{{ find {places} \\( {CHANCE} \\) -prune -o -printf '%y %p %m %u:%g\\n' 2>/dev/null
-            find {places} \\( {CHANCE} \\) -prune -o -type f ! -name '{SECRET}' \\( {SETTINGS} \\) -exec sha256sum {{}} + 2>/dev/null
+            find {places} \\( {CHANCE} \\) -prune -o -type f ! -name '{SECRET}' \\( {SETTINGS} \\) -print 2>/dev/null | while read -r f; do
+              echo \"$(sed -E 's#[A-Za-z0-9+/=]{{60,}}#LONG#g' \"$f\" | sha256sum | cut -c 1-64) $f\"
+            done
          }} | sed -E 's/banister-[0-9]{{8}}T[0-9]{{6}}Z/banister-DATE/; /etcd-[^ ]*[.]db /d' | sort
          systemctl is-enabled {units} 2>&1; systemctl is-active {units} 2>&1; hostname; ls -A -I 'systemd-private-*' /tmp /var/tmp; true"
     );

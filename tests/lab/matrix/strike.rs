@@ -61,7 +61,7 @@ fn full(dir: &str) -> String {
     let at = "/run/full";
     format!(
         "install -d {at} && mount -t tmpfs -o size=$(($(du -sk {dir} | cut -f 1) + 64))k,mode=$(stat -c %a {dir}) tmpfs {at} && cp -a {dir}/. {at} && \
-         (cat /dev/zero >{at}/.filler 2>/dev/null || true) && mount --move {at} {dir} && rmdir {at}"
+         (cat /dev/zero >{at}/.filler 2>/dev/null || true) && mount --bind {at} {dir} && umount {at} && rmdir {at}"
     )
 }
 
