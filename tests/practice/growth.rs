@@ -73,9 +73,10 @@ async fn grows(scenario: &str, version: &str) {
             assert_eq!(cluster.store.range(&request).count, 1, "{key} was acknowledged");
         }
     });
-    for host in ["master01", "master05"] {
+    let list: Vec<_> = (37..=41).zip(1..).map(|(end, n)| format!("master0{n}=https://10.10.33.{end}:2380")).collect();
+    for host in ["master01", "master04", "master05"] {
         let text = desk.host(host, |h| h.files.text("/etc/etcd/etcd.conf").unwrap());
-        assert!(text.contains("master05=https://10.10.33.41:2380"), "{host}: {text}");
+        assert!(text.contains(&list.join(",")), "{host} does not list all of them in their order: {text}");
         desk.host(host, |h| assert_eq!(h.files.entry("/etc/etcd/ssl/peer.key".as_ref()).unwrap().mode, 0o600));
     }
 
