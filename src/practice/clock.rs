@@ -52,7 +52,10 @@ impl Clock {
 
     /// Waits for so much practice time.
     pub async fn sleep(&self, time: Duration) {
-        tokio::time::sleep(time / self.speed).await;
+        // The runtime's timer would round it up to a millisecond, for every operation.
+        if !time.is_zero() {
+            tokio::time::sleep(time / self.speed).await;
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use super::{
     Act, ActCx, ActError,
-    etcd::waiting,
+    etcd::{next_look, waiting},
     run::{read_secret, run_op},
 };
 use crate::{
@@ -236,7 +236,7 @@ where
             now.clone_into(&mut last);
         }
         waiting(cx, &format!("{host}: {now}"), started, most)?;
-        tokio::time::sleep(LOOK_EVERY).await;
+        next_look(started, LOOK_EVERY).await;
     }
 }
 

@@ -75,7 +75,7 @@ impl Act for MemberAdd {
                 // 3.5.29 and 3.6.10 etcd wants every voter connected for 5 s, so a join right after another is refused.
                 Err(e) if e.outcome_unknown() || settles(&e) => {
                     waiting(cx, &e.to_string(), began, SETTLES)?;
-                    tokio::time::sleep(LOOK_EVERY).await;
+                    next_look(began, LOOK_EVERY).await;
                 }
                 Err(e) => return Err(ActError::Etcd { host: self.host.clone(), why: e.to_string() }),
             }
@@ -138,7 +138,7 @@ impl Act for MemberPromote {
                 }
                 Err(e) => return Err(fail(e.to_string())),
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            next_look(started, LOOK_EVERY).await;
         }
     }
 }
@@ -203,7 +203,7 @@ impl Act for WaitMember {
             };
             self.unit_lives(cx).await?;
             waiting(cx, &format!("{}: {now}", self.host), started, self.deadline)?;
-            tokio::time::sleep(LOOK_EVERY).await;
+            next_look(started, LOOK_EVERY).await;
         }
     }
 }
@@ -314,7 +314,7 @@ pub async fn remove_member(cx: &ActCx, peer_url: &str, name: &str, deadline: Dur
             Ok(seen) => seen,
             Err(e) => {
                 waiting(cx, &e.to_string(), started, deadline)?;
-                tokio::time::sleep(LOOK_EVERY).await;
+                next_look(started, LOOK_EVERY).await;
                 continue;
             }
         };
@@ -329,7 +329,7 @@ pub async fn remove_member(cx: &ActCx, peer_url: &str, name: &str, deadline: Dur
             Err(e) if e.outcome_unknown() => waiting(cx, &e.to_string(), started, deadline)?,
             Err(e) => return Err(fail(e.to_string())),
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        next_look(started, LOOK_EVERY).await;
     }
 }
 
@@ -354,6 +354,15 @@ pub fn why_unhealthy(member: &Member) -> String {
         Ok(_) if !member.started() => trs!("it has not started").into(),
         Ok(_) => trs!("healthy").into(),
     }
+}
+
+/// The first looks come soon after one another: most of what is waited for is there in a moment.
+const SOON: Duration = Duration::from_millis(20);
+
+/// Waits until it is time for the next look at something that has been waited for since then: sooner in the beginning, and
+/// never longer than `most`.
+pub async fn next_look(since: Instant, most: Duration) {
+    tokio::time::sleep((since.elapsed() / 2).clamp(SOON, most)).await;
 }
 
 /// Tells what is waited for; an error once the deadline has passed.

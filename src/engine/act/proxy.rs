@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     Act, ActCx, ActError, ActProgress,
     apiserver::{client, healthz, loopback},
-    etcd::waiting,
+    etcd::{next_look, waiting},
     run::run_op,
 };
 use crate::{
@@ -148,7 +148,7 @@ impl ProxyBatch {
                 },
             };
             waiting(cx, &format!("{}: {now}", worker.host), started, self.deadline)?;
-            tokio::time::sleep(LOOK_EVERY).await;
+            next_look(started, LOOK_EVERY).await;
         }
     }
 
@@ -273,7 +273,7 @@ pub(super) async fn restart_if_stale(
     let started = Instant::now();
     while let Some(now) = behind(&cx.remote, host, file, container, &sha).await? {
         waiting(cx, &format!("{host}: {now}"), started, RESTARTS)?;
-        tokio::time::sleep(LOOK_EVERY).await;
+        next_look(started, LOOK_EVERY).await;
     }
     Ok(())
 }

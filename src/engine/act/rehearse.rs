@@ -12,7 +12,11 @@ use std::{
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use super::{Act, ActCx, ActError, etcd::waiting, handshake};
+use super::{
+    Act, ActCx, ActError,
+    etcd::{next_look, waiting},
+    handshake,
+};
 use crate::{
     cluster::{Cluster, EtcdPair, Node},
     engine::plan::Shown,
@@ -21,6 +25,9 @@ use crate::{
 
 /// Most time for the lone etcd to listen.
 const LISTENS: Duration = Duration::from_secs(30);
+
+/// Most time between two looks whether it does.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// Tries every handshake that the joiner's membership will need.
 #[derive(Debug, Clone)]
@@ -59,7 +66,7 @@ impl Rehearse {
         while let Err(why) = handshake::ask(&cx.remote, &own, &self.joiner, &self.joiner, etcd.peer_port).await {
             let what = tr!("the lone etcd on {name} does not answer itself: {why}", name = self.joiner.name, why = why);
             waiting(cx, &what, began, LISTENS)?;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            next_look(began, LOOK_EVERY).await;
         }
         let (mut good, mut bad) = (Vec::new(), Vec::new());
         for member in &self.members {
@@ -167,7 +174,7 @@ impl Rehearse {
                 began,
                 LISTENS,
             )?;
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            next_look(began, LOOK_EVERY).await;
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::{
     engine::{
         act::{
             Act, ActCx, ActError,
-            etcd::waiting,
+            etcd::{next_look, waiting},
             run::{read_secret, run_op},
         },
         plan::Shown,
@@ -40,8 +40,7 @@ pub const ENTRY: &str = "etcd_endpoints";
 /// once and then after ten seconds: what is not there yet when a pod starts has come by then.
 const CRASHES: u64 = 2;
 
-/// How long after a pod was deleted its successor is looked for first, and how long between two looks later.
-const SOON: Duration = Duration::from_millis(10);
+/// Most time between two looks for a pod's successor.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
 /// How far the clocks of two apiservers may be apart, in seconds; the survey blocks beyond that.
@@ -428,7 +427,7 @@ impl RollPods {
             }
             let now = tr!("{node}: {name} is {state}", node = late.node, name = late.name, state = late.state);
             waiting(cx, &now, started, self.deadline)?;
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            next_look(started, Duration::from_millis(500)).await;
         }
     }
 
@@ -454,7 +453,6 @@ impl RollPods {
 
     async fn replaced(&self, cx: &ActCx, api: &KubeApi, selector: &str, old: &Pod) -> Result<(), ActError> {
         let started = Instant::now();
-        let mut pause = SOON;
         loop {
             let now = match api.pods_on(&self.calico.namespace, selector, &old.node).await {
                 Ok(here) => match here.iter().find(|p| p.uid != old.uid) {
@@ -470,8 +468,7 @@ impl RollPods {
                 Err(e) => e.to_string(),
             };
             waiting(cx, &now, started, self.deadline)?;
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LOOK_EVERY);
+            next_look(started, LOOK_EVERY).await;
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     engine::{
         act::{
             Act, ActCx, ActError, ActProgress,
-            etcd::waiting,
+            etcd::{next_look, waiting},
             run::{RunOp, run_op},
         },
         plan::Shown,
@@ -157,7 +157,7 @@ impl Act for WaitMasters {
                 }
                 return Err(late);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            next_look(started, LOOK_EVERY).await;
         }
     }
 }

@@ -9,7 +9,10 @@ use tokio::time::Instant;
 use super::{kubectl, open};
 use crate::{
     engine::{
-        act::{Act, ActCx, ActError, etcd::waiting},
+        act::{
+            Act, ActCx, ActError,
+            etcd::{next_look, waiting},
+        },
         plan::Shown,
     },
     remote::{
@@ -140,7 +143,7 @@ where
             Err(e) if e.is_conflict() || e.outcome_unknown() => waiting(cx, &e.to_string(), started, DEADLINE)?,
             Err(e) => return Err(e.into()),
         }
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        next_look(started, Duration::from_millis(100)).await;
     }
 }
 

@@ -10,7 +10,10 @@ use super::open;
 use crate::{
     cluster::HostName,
     engine::{
-        act::{Act, ActCx, ActError, etcd::waiting},
+        act::{
+            Act, ActCx, ActError,
+            etcd::{next_look, waiting},
+        },
         plan::Shown,
     },
     remote::{
@@ -162,7 +165,7 @@ impl Act for AskTokens {
                 return Ok(());
             }
             waiting(cx, &seen.why_not(), started, self.deadline)?;
-            tokio::time::sleep(Duration::from_millis(500)).await;
+            next_look(started, Duration::from_millis(500)).await;
         }
     }
 }
