@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use super::{
     Act, ActCx, ActError,
-    etcd::{next_look, waiting},
     run::{read_secret, run_op},
+    wait::{next_look, waiting},
 };
 use crate::{
     cluster::{Cluster, HostName, Node},

@@ -11,6 +11,7 @@ pub mod run;
 pub mod snapshot;
 pub mod tree;
 mod undo;
+pub mod wait;
 
 use std::{fmt, net::IpAddr, path::PathBuf, sync::Arc};
 

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 use super::{
     Act, ActCx, ActError, ActProgress,
     apiserver::{client, healthz, loopback},
-    etcd::{next_look, waiting},
     run::run_op,
+    wait::{next_look, waiting},
 };
 use crate::{
     cluster::{Cluster, HostName},

@@ -13,9 +13,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::{
-    Act, ActCx, ActError,
-    etcd::{next_look, waiting},
-    handshake,
+    Act, ActCx, ActError, handshake,
+    wait::{next_look, waiting},
 };
 use crate::{
     cluster::{Cluster, EtcdPair, Node},

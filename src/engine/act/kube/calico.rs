@@ -14,8 +14,8 @@ use crate::{
     engine::{
         act::{
             Act, ActCx, ActError,
-            etcd::{next_look, waiting},
             run::{read_secret, run_op},
+            wait::{next_look, waiting},
         },
         plan::Shown,
     },

@@ -12,8 +12,8 @@ use crate::{
     engine::{
         act::{
             Act, ActCx, ActError, ActProgress,
-            etcd::{next_look, waiting},
             run::{RunOp, run_op},
+            wait::{next_look, waiting},
         },
         plan::Shown,
     },

@@ -12,7 +12,7 @@ use crate::{
     engine::{
         act::{
             Act, ActCx, ActError,
-            etcd::{next_look, waiting},
+            wait::{next_look, waiting},
         },
         plan::Shown,
     },
