@@ -129,7 +129,7 @@ pub fn pair(a: u64, b: u64) -> (u64, u64) {
     (a.min(b), a.max(b))
 }
 
-/// etcd's id of a member: peer URLs, token and, for one that was added, the time.
+/// etcd's id of a member: peer URLs, token and, for one that was added, the second.
 pub fn member_id(peer_urls: &[String], token: &str, added: Option<i64>) -> u64 {
     let mut urls = peer_urls.to_vec();
     urls.sort();

@@ -58,7 +58,7 @@ fn started(cluster: &Cluster, except: Option<u64>) -> (usize, usize) {
 }
 
 /// `MemberAdd`. Before 3.4 the wish for a learner is an unknown field and is ignored.
-pub fn add(cluster: &mut Cluster, urls: &[String], learner: bool, asked: Asked, epoch: i64) -> Result<Member, Status> {
+pub fn add(cluster: &mut Cluster, urls: &[String], learner: bool, asked: Asked, second: i64) -> Result<Member, Status> {
     let learner = learner && asked.version.has_learners();
     if urls.is_empty() || !urls.iter().all(|u| is_url(u)) {
         return Err(Status::invalid_argument("etcdserver: given member URLs are invalid"));
@@ -72,8 +72,11 @@ pub fn add(cluster: &mut Cluster, urls: &[String], learner: bool, asked: Asked, 
     if !cluster.voters().all(|m| asked.long_connected(cluster, m.id)) {
         return Err(unhealthy());
     }
-    let id = member_id(urls, &cluster.token, Some(epoch));
-    if cluster.members.contains_key(&id) || cluster.removed.contains(&id) {
+    let id = member_id(urls, &cluster.token, Some(second));
+    if cluster.removed.contains(&id) {
+        return Err(Status::not_found("etcdserver: member not found"));
+    }
+    if cluster.members.contains_key(&id) {
         return Err(precondition("etcdserver: member ID already exist"));
     }
     if cluster.members.values().any(|m| m.peer_urls.iter().any(|u| urls.contains(u))) {

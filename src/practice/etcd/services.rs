@@ -206,10 +206,10 @@ impl At {
 impl PbClusterService for At {
     async fn member_add(&self, request: Request<PbMemberAddRequest>) -> Answer<PbMemberAddResponse> {
         let request = request.into_inner();
-        let epoch = crate::practice::clock::epoch_ms();
+        let second = crate::practice::clock::epoch_ms() / 1000;
         let answer = self
             .change("etcd member add", |cluster, asked, header| {
-                let added = rules::add(cluster, &request.peer_ur_ls, request.is_learner, asked, epoch)?;
+                let added = rules::add(cluster, &request.peer_ur_ls, request.is_learner, asked, second)?;
                 let members = pbs(cluster);
                 Ok(PbMemberAddResponse { header: Some(header), member: Some(pb(&added)), members })
             })

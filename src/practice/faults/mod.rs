@@ -386,7 +386,7 @@ fn added(world: &mut World, cluster: &Cluster, name: &HostName) {
     let Some(node) = cluster.node(name) else { return };
     let peer_urls = vec![cluster.peer_url(node)];
     for etcd in world.etcd.clusters.values_mut() {
-        let id = member_id(&peer_urls, &etcd.token, Some(epoch_ms()));
+        let id = member_id(&peer_urls, &etcd.token, Some(epoch_ms() / 1000));
         let (name, client_urls, peer_urls) = (String::new(), Vec::new(), peer_urls.clone());
         etcd.members.insert(id, Member { id, name, peer_urls, client_urls, learner: false });
         etcd.index += 1;

@@ -31,6 +31,8 @@ use crate::{
 pub const LOOK: Duration = Duration::from_secs(3);
 /// Most time for a change: etcd itself gives up after 5 s and two election timeouts.
 pub const CHANGE: Duration = Duration::from_secs(10);
+/// What etcd puts into a new member's id, beside its addresses: the second (`membership.NewMember`).
+const SECOND: Duration = Duration::from_secs(1);
 
 /// How this cluster's etcd is reached.
 #[derive(Debug, Clone)]
@@ -126,8 +128,18 @@ impl EtcdApi {
     ) -> Result<(u64, bool), EtcdError> {
         let (what, urls) = ("member add", [peer_url.to_owned()]);
         let door = self.door_of_leader(seen)?;
-        let answer =
-            self.ask(&door, what, self.change, |mut c| async move { c.member_add(urls, options).await }).await?;
+        let ask = || {
+            let (urls, options) = (urls.clone(), options.clone());
+            self.ask(&door, what, self.change, |mut c| async move { c.member_add(urls, options).await })
+        };
+        let answer = match ask().await {
+            // The addresses were added and removed within this second: their id is that of a removed member.
+            Err(EtcdError::Refused { why, .. }) if why.contains("member not found") => {
+                tokio::time::sleep(SECOND).await;
+                ask().await?
+            }
+            other => other?,
+        };
         let member = answer.member().map(|m| (m.id(), m.is_learner()));
         member.ok_or_else(|| EtcdError::Unexpected { host: door.via, what, why: trs!("it names no member").into() })
     }

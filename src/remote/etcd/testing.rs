@@ -61,6 +61,8 @@ pub struct State {
     pub not_in_sync: BTreeSet<u64>,
     /// A change fails with these words.
     pub refuse: Option<Status>,
+    /// So do the next ones, once each.
+    pub refuse_next: Vec<Status>,
     /// A change happens and is never answered.
     pub hang: bool,
     /// A change happens and the connection ends.
@@ -103,6 +105,7 @@ impl Fake {
             alarms: Vec::new(),
             not_in_sync: BTreeSet::new(),
             refuse: None,
+            refuse_next: Vec::new(),
             hang: false,
             die: false,
             calls: Vec::new(),
@@ -138,8 +141,8 @@ impl Fake {
         let (hang, die) = {
             let mut state = self.state();
             state.calls.push((at, what));
-            if let Some(status) = &state.refuse {
-                return Err(status.clone());
+            if let Some(status) = state.refuse_next.pop().or_else(|| state.refuse.clone()) {
+                return Err(status);
             }
             change(&mut state)?;
             (state.hang, state.die)

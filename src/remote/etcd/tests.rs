@@ -237,6 +237,20 @@ async fn an_unhealthy_cluster_refuses_in_its_own_words() {
 }
 
 #[tokio::test]
+async fn an_id_that_was_removed_in_this_second_is_free_in_the_next() {
+    let fake = Fake::three("3.4.23");
+    let removed = || Status::not_found("etcdserver: member not found");
+    fake.state().refuse_next = vec![removed()];
+    assert_eq!(api(&fake).add_learner(URL4).await, Ok(4));
+    assert_eq!(calls(&fake).len(), 2);
+    // Asked once more, not for ever.
+    let fake = Fake::three("3.4.23");
+    fake.state().refuse_next = vec![removed(), removed()];
+    let refused = api(&fake).add_learner(URL4).await.unwrap_err();
+    assert!(refused.to_string().contains("member not found") && !refused.outcome_unknown(), "{refused}");
+}
+
+#[tokio::test]
 async fn a_change_without_an_answer_is_unknown_until_looked_at() {
     for dies in [false, true] {
         let fake = Fake::three("3.4.23");

@@ -194,6 +194,29 @@ async fn voters(twin: &mut Twin, with_learners: bool) {
         .await;
     }
     removed(twin, NOBODY).await;
+    twin.both("a voter added, removed and added within a second", |side| async move {
+        let mut c = client(&side, "master01").await;
+        loop {
+            let second = clock().as_secs();
+            let added = c.member_add([NOBODY], None).await;
+            let id = added.as_ref().ok().and_then(|a| a.member()).map_or(1, etcd_client::Member::id);
+            let mut out = status(added, ok) + &status(c.member_remove(id).await, ok);
+            let again = c.member_add([NOBODY], None).await;
+            if let Some(member) = again.as_ref().ok().and_then(|a| a.member()) {
+                let _ = c.member_remove(member.id()).await;
+            }
+            out += &status(again, ok);
+            if clock().as_secs() == second {
+                break out;
+            }
+        }
+    })
+    .await;
+}
+
+/// The time of day, which the members of a lab share with this process.
+fn clock() -> Duration {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a time after 1970")
 }
 
 /// A client of one member, below the program's own.
