@@ -150,7 +150,7 @@ fn keep_old(backup: Option<&Path>) -> String {
 /// breaks ends `cat` early: the checksum keeps half a file from getting the name.
 fn write_file(path: &Path, mode: u32, owner: &Owner, sha256: &str, backup: Option<&Path>) -> String {
     format!(
-        "set -eu\numask 077\nf={f}\nif [ -L \"$f\" ]; then f=$(readlink -f -- \"$f\"); fi\n{keep}t=$(dirname -- \"$f\")/.$(basename -- \"$f\").banister\ntrap 'rm -f -- \"$t\"' EXIT\ncat > \"$t\"\necho \"{sha256}  $t\" | sha256sum -c --status - || {{ echo 'content did not arrive whole' >&2; exit 1; }}\nchown {owner} -- \"$t\"\nchmod {mode:04o} -- \"$t\"\nsync\nmv -f -- \"$t\" \"$f\"",
+        "set -eu\numask 077\nf={f}\nif [ -L \"$f\" ]; then f=$(readlink -f -- \"$f\"); fi\n{keep}t=$(dirname -- \"$f\")/.$(basename -- \"$f\").banister\ntrap 'rm -f -- \"$t\"' EXIT\ncat > \"$t\"\necho \"{sha256}  $t\" | sha256sum -c --status - || {{ echo 'content did not arrive whole' >&2; exit 1; }}\nchown {owner} -- \"$t\"\nchmod {mode:04o} -- \"$t\"\nsync\nmv -fT -- \"$t\" \"$f\"",
         f = qp(path),
         keep = keep_old(backup),
     )
@@ -159,7 +159,7 @@ fn write_file(path: &Path, mode: u32, owner: &Owner, sha256: &str, backup: Optio
 /// The backup is renamed once it is back in place: the next growth keeps what it finds then, not this one's past.
 fn restore_file(path: &Path, backup: &Path) -> String {
     format!(
-        "set -eu\numask 077\nf={f}\nb={b}\nif [ -e \"$b\" ]; then\n  t=$(dirname -- \"$f\")/.$(basename -- \"$f\").banister\n  trap 'rm -f -- \"$t\"' EXIT\n  cp -a -- \"$b\" \"$t\"\n  sync\n  mv -f -- \"$t\" \"$f\"\n  mv -f -- \"$b\" \"$b.restored\"\nelif [ -e \"$b.absent\" ]; then\n  rm -f -- \"$f\" \"$b.absent\"\nelse\n  echo \"no backup at $b\" >&2\n  exit {NOT_THERE}\nfi",
+        "set -eu\numask 077\nf={f}\nb={b}\nif [ -e \"$b\" ]; then\n  t=$(dirname -- \"$f\")/.$(basename -- \"$f\").banister\n  trap 'rm -f -- \"$t\"' EXIT\n  cp -a -- \"$b\" \"$t\"\n  sync\n  mv -fT -- \"$t\" \"$f\"\n  mv -f -- \"$b\" \"$b.restored\"\nelif [ -e \"$b.absent\" ]; then\n  rm -f -- \"$f\" \"$b.absent\"\nelse\n  echo \"no backup at $b\" >&2\n  exit {NOT_THERE}\nfi",
         f = qp(path),
         b = qp(backup),
     )

@@ -106,12 +106,21 @@ pub fn write(
         let _ = host.files.remove(&temporary);
         return done;
     }
-    // `mv` puts it into a directory of that name.
-    let target = if host.files.is_dir(&file) { file.join(temporary.file_name().unwrap_or_default()) } else { file };
-    match host.files.rename(&temporary, &target) {
-        Ok(()) => Done::default(),
-        Err(e) => complain(&format!("mv: cannot move '{}' to '{}'", temporary.display(), target.display()), e),
+    put_over(host, &temporary, &file).err().unwrap_or_default()
+}
+
+/// `mv -fT` of what is written beside its target; on failure the shell's trap removes it.
+fn put_over(host: &mut Host, temporary: &Path, target: &Path) -> Result<(), Done> {
+    let done = if host.files.is_dir(target) {
+        Err(Done::failed(1, format!("mv: cannot overwrite directory '{}' with non-directory\n", target.display())))
+    } else {
+        let moved = host.files.rename(temporary, target);
+        moved.map_err(|e| complain(&format!("mv: cannot move '{}' to '{}'", temporary.display(), target.display()), e))
+    };
+    if done.is_err() {
+        let _ = host.files.remove(temporary);
     }
+    done
 }
 
 pub fn make_dir(host: &mut Host, path: &Path, mode: u32, owner: &Owner) -> Done {
@@ -185,12 +194,11 @@ pub fn restore(host: &mut Host, path: &Path, backup: &Path) -> Done {
     let none = suffixed(backup, ".absent");
     if host.files.followed(backup).is_some() {
         let temporary = beside(path);
-        let put_back = host.files.copy(backup, &temporary, None).and_then(|()| host.files.rename(&temporary, path));
-        let kept = put_back.and_then(|()| host.files.rename(backup, &suffixed(backup, ".restored")));
-        return match kept {
-            Ok(()) => Done::default(),
-            Err(e) => complain(&format!("cp: cannot create regular file '{}'", temporary.display()), e),
-        };
+        let cannot = |e| complain(&format!("cp: cannot create regular file '{}'", temporary.display()), e);
+        let copied = host.files.copy(backup, &temporary, None).map_err(cannot);
+        let put_back = copied.and_then(|()| put_over(host, &temporary, path));
+        let kept = put_back.and_then(|()| host.files.rename(backup, &suffixed(backup, ".restored")).map_err(cannot));
+        return kept.err().unwrap_or_default();
     }
     if host.files.followed(&none).is_some() {
         return remove(host, &[path.to_owned(), none]);

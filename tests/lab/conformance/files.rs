@@ -118,7 +118,7 @@ async fn directories(twin: &mut Twin) {
     twin.op("for nobody", HOST, make_dir(at("g"), 0o755, "nobody-here")).await;
     twin.op_but("what came of it", HOST, stat(&["d", "d/e", "d/e/f", "g", "new"]), STAT).await;
     twin.op("over a directory", HOST, write(at("d/e"), "x", 0o644, "root", None)).await;
-    twin.op_but("which is inside then", HOST, Op::ListTree { dir: at("d") }, STAT).await;
+    twin.op_but("which is as it was", HOST, Op::ListTree { dir: at("d") }, STAT).await;
     twin.op("set aside", HOST, Op::SetAside { dir: at("d"), to: at("aside") }).await;
     twin.op_but("what is aside", HOST, Op::ListTree { dir: at("aside") }, STAT).await;
     twin.op_but("what is left", HOST, stat(&["d", "aside"]), STAT).await;
@@ -145,6 +145,14 @@ async fn put_back(twin: &mut Twin) {
     twin.op("as it was", HOST, read(at("new"))).await;
     twin.op("kept anew", HOST, write(at("new"), "four\n", 0o644, "root", Some(at("kept/new")))).await;
     twin.op_but("beside the older one", HOST, Op::ListTree { dir: at("kept") }, STAT).await;
+    twin.op("a file to be replaced", HOST, write(at("turned"), "one\n", 0o644, "root", None)).await;
+    twin.op("replaced", HOST, write(at("turned"), "two\n", 0o644, "root", Some(at("kept/turned")))).await;
+    twin.op("gone", HOST, Op::RemoveFiles { paths: vec![at("turned")] }).await;
+    twin.op("a directory in its place", HOST, make_dir(at("turned"), 0o755, "root")).await;
+    twin.op("nothing is put over that", HOST, restore("turned")).await;
+    twin.op_but("nor beside it", HOST, stat(&["turned", ".turned.banister", "kept/turned"]), STAT).await;
+    twin.op("nothing below it", HOST, Op::ListDir { dir: at("turned") }).await;
+    twin.op("away with it", HOST, Op::RemoveEmptyDir { path: at("turned") }).await;
 }
 
 async fn received(twin: &mut Twin) {
