@@ -8,7 +8,7 @@ use super::{Extras, Training};
 use crate::{
     engine::{Approve, Chapter},
     lang::{self, Lang},
-    ui::Theme,
+    ui::{Theme, theme::Signs},
 };
 
 /// A rail to hold on to: grows a hand-built Kubernetes control plane over SSH without losing the cluster.
@@ -57,7 +57,8 @@ impl Looks {
             told.or_else(|| std::env::var(name).ok())
         });
         // Chinese was asked for or is the locale's: the terminal shows more than ASCII, whatever else the locale says.
-        Theme { unicode: theme.unicode || lang::current() == Lang::Chinese, ..theme }
+        let more = theme.signs == Signs::Ascii && lang::current() == Lang::Chinese;
+        Theme { signs: if more { Signs::All } else { theme.signs }, ..theme }
     }
 }
 

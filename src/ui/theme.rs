@@ -70,6 +70,33 @@ impl Background {
     }
 }
 
+/// Which signs a terminal has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signs {
+    /// All.
+    All,
+    /// Those of the Linux console: a font of 256 or 512 glyphs, where what it lacks all looks the same, ✓ like ✗.
+    Console,
+    /// ASCII.
+    Ascii,
+}
+
+impl Signs {
+    /// What is shown for a sign that is not ASCII.
+    fn shown(self, sign: char) -> Option<char> {
+        match self {
+            Self::All => None,
+            // Text is left alone: consoles with a terminal emulator of their own show it.
+            Self::Console => stand_in(sign).filter(|_| !CONSOLE.contains(sign)),
+            Self::Ascii => Some(stand_in(sign).unwrap_or('?')),
+        }
+    }
+}
+
+/// Signs that the kernel's own font (code page 437) and all of Debian's console fonts have (package console-setup-linux 1.221,
+/// files `*-Fixed16.psf.gz`; kbd 2.5.1, `default8x16.psf.gz`).
+const CONSOLE: &str = "─│┌┐└┘├┤┬┴┼·▶░█→←↑↓»•";
+
 /// What this terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Theme {
@@ -77,13 +104,13 @@ pub struct Theme {
     pub colours: Colours,
     /// What they stand on.
     pub background: Background,
-    /// Whether anything beyond ASCII can be shown.
-    pub unicode: bool,
+    /// The signs it has.
+    pub signs: Signs,
 }
 
 impl Default for Theme {
     fn default() -> Self {
-        Self { colours: Colours::Sixteen, background: Background::Unknown, unicode: true }
+        Self { colours: Colours::Sixteen, background: Background::Unknown, signs: Signs::All }
     }
 }
 
@@ -102,7 +129,11 @@ impl Theme {
             background: background
                 .or_else(|| set("COLORFGBG").map(|v| Background::of_colorfgbg(&v)))
                 .unwrap_or(Background::Unknown),
-            unicode: locale.contains("utf-8") || locale.contains("utf8"),
+            signs: match set("TERM").as_deref() {
+                _ if !locale.contains("utf-8") && !locale.contains("utf8") => Signs::Ascii,
+                Some("linux") => Signs::Console,
+                _ => Signs::All,
+            },
         }
     }
 
@@ -111,7 +142,7 @@ impl Theme {
         let recolour = self.colours == Colours::None
             || self.background != Background::Unknown
                 && (self.colours != Colours::Sixteen || self.background == Background::Light);
-        if !recolour && self.unicode {
+        if !recolour && self.signs == Signs::All {
             return;
         }
         for cell in &mut buf.content {
@@ -119,8 +150,10 @@ impl Theme {
                 cell.fg = palette::shown(cell.fg, self.colours, self.background);
                 cell.bg = palette::shown(cell.bg, self.colours, self.background);
             }
-            if !self.unicode && !cell.symbol().is_ascii() {
-                let plain = cell.symbol().chars().next().map_or(' ', ascii);
+            if self.signs != Signs::All
+                && !cell.symbol().is_ascii()
+                && let Some(plain) = self.signs.shown(cell.symbol().chars().next().unwrap_or(' '))
+            {
                 cell.set_char(plain);
             }
         }
@@ -145,9 +178,9 @@ fn of_term(set: &impl Fn(&str) -> Option<String>) -> Colours {
     }
 }
 
-/// The ASCII stand-in of a sign; `?` for text of other scripts.
-fn ascii(sign: char) -> char {
-    match sign {
+/// The ASCII stand-in of a sign; none for text of other scripts.
+fn stand_in(sign: char) -> Option<char> {
+    Some(match sign {
         '─' | '━' | '╌' | '—' | '–' | '▂' | '▃' | '▄' => '-',
         '│' | '┃' => '|',
         '┌' | '┐' | '└' | '┘' | '├' | '┤' | '┬' | '┴' | '┼' | '✓' => '+',
@@ -166,8 +199,8 @@ fn ascii(sign: char) -> char {
         '↓' => 'v',
         '“' | '”' => '"',
         '‘' | '’' => '\'',
-        _ => '?',
-    }
+        _ => return None,
+    })
 }
 
 /// What a piece of text means; [`style`] says how that looks.
@@ -229,7 +262,7 @@ mod tests {
         assert_eq!(all, Theme::default());
         let none =
             Theme::detect(with(&[("LANG", "C.UTF-8"), ("LC_ALL", "C"), ("NO_COLOR", "1"), ("COLORTERM", "truecolor")]));
-        assert_eq!((none.colours, none.unicode), (Colours::None, false));
+        assert_eq!((none.colours, none.signs), (Colours::None, Signs::Ascii));
         // An empty NO_COLOR does not count, says the convention.
         assert_eq!(Theme::detect(with(&[("NO_COLOR", "")])).colours, Colours::Sixteen);
     }
@@ -263,10 +296,21 @@ mod tests {
     fn without_unicode_nothing_but_ascii_is_left_and_wide_glyphs_keep_their_columns() {
         let mut buf = Buffer::with_lines(["┌✓ 主节点 ▶…─┐"]);
         let width = buf.area.width;
-        Theme { unicode: false, ..Theme::default() }.finish(&mut buf);
+        Theme { signs: Signs::Ascii, ..Theme::default() }.finish(&mut buf);
         let text: String = buf.content.iter().map(ratatui::buffer::Cell::symbol).collect();
         assert!(text.is_ascii(), "{text}");
         assert_eq!(text, "++ ? ? ?  >~-+");
         assert_eq!(text.len(), usize::from(width));
+    }
+
+    #[test]
+    fn on_the_linux_console_done_and_failed_do_not_look_the_same() {
+        let console = Theme::detect(with(&[("LANG", "de_DE.UTF-8"), ("TERM", "linux")]));
+        assert_eq!(console.signs, Signs::Console);
+        assert_eq!(Theme::detect(with(&[("LANG", "C"), ("TERM", "linux")])).signs, Signs::Ascii);
+        let mut buf = Buffer::with_lines(["┌✓✗ ▶…─┐ Müller 主"]);
+        console.finish(&mut buf);
+        let text: String = buf.content.iter().map(ratatui::buffer::Cell::symbol).collect();
+        assert_eq!(text, "┌+x ▶~─┐ Müller 主 ");
     }
 }

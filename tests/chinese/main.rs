@@ -13,7 +13,7 @@ use banister::{
     lang::{self, Lang},
     ui::{
         Theme,
-        theme::{Background, Colours},
+        theme::{Background, Colours, Signs},
     },
 };
 use unicode_width::UnicodeWidthStr as _;
@@ -21,7 +21,7 @@ use unicode_width::UnicodeWidthStr as _;
 use fixtures::{SCENES, scene};
 use look::{draw, settings, shown, text};
 
-const ALL: Theme = Theme { colours: Colours::Sixteen, background: Background::Unknown, unicode: true };
+const ALL: Theme = Theme { colours: Colours::Sixteen, background: Background::Unknown, signs: Signs::All };
 
 /// The language is chosen before anything is shown, as the program does.
 pub fn chinese() {

@@ -6,7 +6,7 @@ use std::{fmt::Write as _, path::PathBuf};
 
 use banister::ui::{
     Theme,
-    theme::{Background, Colours},
+    theme::{Background, Colours, Signs},
     view,
 };
 use ratatui::{
@@ -38,7 +38,7 @@ const INK: &str = "#d5d8da";
 /// Where each lies, and its text.
 pub fn pictures() -> Vec<(PathBuf, String)> {
     let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/pictures"));
-    let theme = Theme { colours: Colours::True, background: Background::Dark, unicode: true };
+    let theme = Theme { colours: Colours::True, background: Background::Dark, signs: Signs::All };
     let picture = |(name, scene_name, size): (&str, &str, (u16, u16))| {
         let model = scene(scene_name, size, theme);
         let Ok(mut terminal) = Terminal::new(TestBackend::new(size.0, size.1));

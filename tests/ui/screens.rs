@@ -2,7 +2,7 @@
 
 use banister::ui::{
     Msg, SMALLEST, Theme,
-    theme::{Background, Colours},
+    theme::{Background, Colours, Signs},
     view,
 };
 use ratatui::{Terminal, backend::TestBackend, layout::Rect};
@@ -14,7 +14,7 @@ use crate::{
 
 pub use crate::look::{draw, settings, styled, text};
 
-const ALL: Theme = Theme { colours: Colours::Sixteen, background: Background::Unknown, unicode: true };
+const ALL: Theme = Theme { colours: Colours::Sixteen, background: Background::Unknown, signs: Signs::All };
 
 #[test]
 fn every_scene_at_three_sizes() {
@@ -30,7 +30,7 @@ fn every_scene_at_three_sizes() {
 
 #[test]
 fn without_colour_and_unicode_nothing_is_lost_but_looks() {
-    let none = Theme { colours: Colours::None, unicode: false, ..ALL };
+    let none = Theme { colours: Colours::None, signs: Signs::Ascii, ..ALL };
     settings().bind(|| {
         for name in ["connecting", "wizard-waiting", "confirm-irreversible"] {
             let model = scene(name, (80, 24), none);
