@@ -45,9 +45,8 @@ pub fn begun(lines: &[Line]) -> Vec<Begun> {
         match &line.record {
             Record::Intent { step, undo, .. } if !step.starts_with(PREFIX) && !undo.is_empty() => {
                 let old = steps.iter().position(|s| &s.step == step).map(|at| steps.remove(at));
-                let mut acts = undo.clone();
-                acts.extend(old.map(|o| o.undo).unwrap_or_default().into_iter().filter(|a| !undo.contains(a)));
-                steps.push(Begun { step: step.clone(), at: line.at.clone(), done: false, undo: acts });
+                let undo = merged(undo, &old.map(|o| o.undo).unwrap_or_default());
+                steps.push(Begun { step: step.clone(), at: line.at.clone(), done: false, undo });
             }
             Record::Outcome { step, error, .. } => match step.strip_prefix(PREFIX) {
                 Some(taken) if error.is_none() => steps.retain(|s| s.step != taken),
@@ -64,6 +63,23 @@ pub fn begun(lines: &[Line]) -> Vec<Begun> {
     }
     steps.reverse();
     steps
+}
+
+/// The later run's acts, then the earlier one's; what both have stands once, after all that either has before it: a manifest
+/// is put back, and with it the apiserver restarted, after the certificate that only the earlier run replaced.
+fn merged(later: &[UndoAct], earlier: &[UndoAct]) -> Vec<UndoAct> {
+    let (mut acts, mut rest): (Vec<UndoAct>, _) = (Vec::new(), earlier);
+    for act in later {
+        if let Some(at) = rest.iter().position(|a| a == act) {
+            let (before, after) = rest.split_at(at + 1);
+            acts.extend_from_slice(before);
+            rest = after;
+        } else if !acts.contains(act) {
+            acts.push(act.clone());
+        }
+    }
+    acts.extend_from_slice(rest);
+    acts
 }
 
 /// The steps of the undo. `kind` gives a step's kind as the program knows it and its chapter, `title` what it is called on a
@@ -275,6 +291,23 @@ mod tests {
         let names = |v: &[Begun]| v.iter().map(|b| (b.step.clone(), b.done, b.undo.len())).collect::<Vec<_>>();
         assert_eq!(names(&found), [("etcd.host@a".to_owned(), false, 2), ("etcd.install@a".to_owned(), true, 1)]);
         assert!(matches!(&found[0].undo[1], UndoAct::SetHostname { name, .. } if name == "old"));
+    }
+
+    #[test]
+    fn what_two_runs_have_in_common_comes_after_all_that_either_has_before_it() {
+        let acts = |names: &str| -> Vec<UndoAct> {
+            names.split(' ').map(|n| UndoAct::SetHostname { host: "h".into(), name: n.into() }).collect()
+        };
+        for (later, earlier, both) in [
+            ("manifest", "certificate manifest", "certificate manifest"),
+            ("a b c", "a c", "a b c"),
+            ("a c", "a b c", "a b c"),
+            ("new", "old", "new old"),
+            ("new shared", "old shared last", "new old shared last"),
+            ("b a", "a b", "a b"),
+        ] {
+            assert_eq!(merged(&acts(later), &acts(earlier)), acts(both), "{later} after {earlier}");
+        }
     }
 
     #[test]

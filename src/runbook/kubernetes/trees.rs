@@ -23,6 +23,8 @@ use crate::{
 };
 
 const KIND: &str = "kube.trees";
+/// Where the old nodename is kept.
+const NODENAME: &str = "kube.nodename";
 
 /// Free space wanted beyond the trees themselves, in bytes.
 const MARGIN: u64 = 64 << 20;
@@ -228,16 +230,19 @@ impl Step for Trees {
             None => None,
         };
         if let Some(theirs) = theirs {
-            let backup = (!replaced).then(|| self.cx.kept(KIND, &name));
+            // Whether or not its tree is replaced in this run, and not below what is kept of that: there would be a
+            // directory then where there was none.
+            let backup = self.cx.kept(NODENAME, &name);
             let op = Op::WriteFile {
                 path: name.clone(),
                 content: Content::Text(self.cx.cluster.node_name(&self.node)),
                 mode: theirs.mode,
                 owner: owner_of(&theirs),
-                backup: backup.clone(),
+                backup: Some(backup.clone()),
             };
             acts.push(RunOp::act(host, op));
-            undo.extend(backup.map(|backup| UndoAct::RestoreFile { host: host.to_string(), path: name, backup }));
+            // Before its tree is put back, which may have one of its own.
+            undo.insert(0, UndoAct::RestoreFile { host: host.to_string(), path: name, backup });
         }
         let mut plan = Plan::new(Risk::Reversible, acts, undo, texts::undo_card(KIND));
         plan.view.expected = texts::expected(KIND);

@@ -44,25 +44,26 @@ pub async fn case(stage: &Stage, strike: Strike, at: usize) -> Result<Ended, Str
     let looked = settled(&desk).await?;
     // A vote is not taken back by itself: the way back is the join's.
     let back = strike == Strike::KilledAndTakenBack && !undo::begun(&desk.journal()).is_empty();
-    let (expected, ran) = if back {
-        (&stage.before, desk.take_back().await)
+    let mut wrong = if back {
+        taken_back(&desk, stage).await?
     } else {
         let (cx, steps) = desk.steps_for(looked).await;
         let first = if strike.walks_all() { 0 } else { stage.index };
         let steps = &steps[first..=stage.until];
-        (&stage.after, desk.run_through(cx.etcd.clone(), steps, &cx.stamp, Choice::Stop, Chapter::Workers).await)
+        let ran = desk.run_through(cx.etcd.clone(), steps, &cx.stamp, Choice::Stop, Chapter::Workers).await;
+        if ran.outcome != Outcome::Done {
+            return Err(format!("the second run: {}", ran.why));
+        }
+        desk.rest().await;
+        differences(&stage.after, &desk.state())
+            .into_iter()
+            // What is enabled runs after a reboot.
+            .filter(|d| strike != Strike::Rebooted || !(d.contains(" unit ") && d.contains(": None → Some(")))
+            .collect()
     };
-    if ran.outcome != Outcome::Done {
-        return Err(format!("the second run: {}", ran.why));
+    if strike == Strike::KilledFinishedAndTakenBack && !undo::begun(&desk.journal()).is_empty() {
+        wrong.extend(taken_back(&desk, stage).await?);
     }
-    desk.rest().await;
-    let mut wrong: Vec<String> = differences(expected, &desk.state())
-        .into_iter()
-        // systemd has heard of units that were started, and what is enabled runs after a reboot.
-        .filter(|d| !(back || strike == Strike::Rebooted) || !(d.contains(" unit ") && d.contains(": None → Some(")))
-        // What a kubelet made for itself goes with its directory, when chapter 3 is taken back.
-        .filter(|d| !(back && d.contains(":/var/lib/kubelet/") && d.contains(": None → Some(")))
-        .collect();
     wrong.extend(left_over(&desk));
     wrong.extend(striker.lost.lock().unwrap().drain(..));
     if written.is_empty() || written != keys(&desk, "/seed") {
@@ -73,6 +74,22 @@ pub async fn case(stage: &Stage, strike: Strike, at: usize) -> Result<Ended, Str
         wrong.push(format!("{left} of {taken} writes made meanwhile are there"));
     }
     if wrong.is_empty() { Ok(ended) } else { Err(wrong.join("; ")) }
+}
+
+/// Takes everything back; what is not as before the step.
+async fn taken_back(desk: &Desk, stage: &Stage) -> Result<Vec<String>, String> {
+    let ran = desk.take_back().await;
+    if ran.outcome != Outcome::Done {
+        return Err(format!("the way back: {}", ran.why));
+    }
+    desk.rest().await;
+    let wrong = differences(&stage.before, &desk.state())
+        .into_iter()
+        // systemd has heard of units that were started.
+        .filter(|d| !(d.contains(" unit ") && d.contains(": None → Some(")))
+        // What a kubelet made for itself goes with its directory, when chapter 3 is taken back.
+        .filter(|d| !(d.contains(":/var/lib/kubelet/") && d.contains(": None → Some(")));
+    Ok(wrong.collect())
 }
 
 async fn disturbed(

@@ -36,6 +36,8 @@ pub enum Strike {
     KilledAfter,
     /// The same as during, and the growth is taken back instead of finished.
     KilledAndTakenBack,
+    /// The same as during; the growth is finished, and taken back then.
+    KilledFinishedAndTakenBack,
     /// The line breaks: it took effect, nobody hears of it.
     Cut,
     /// The same, and the operator tries again at once.
@@ -70,6 +72,7 @@ impl Strike {
         Self::KilledDuring,
         Self::KilledAfter,
         Self::KilledAndTakenBack,
+        Self::KilledFinishedAndTakenBack,
         Self::Cut,
         Self::CutAndRetried,
         Self::Frozen,
@@ -104,7 +107,11 @@ impl Strike {
     /// How the disturbed run ends in some case at least, if the fault is one.
     pub fn expected(self) -> Ended {
         match self {
-            Self::KilledBefore | Self::KilledDuring | Self::KilledAfter | Self::KilledAndTakenBack => Ended::Killed,
+            Self::KilledBefore
+            | Self::KilledDuring
+            | Self::KilledAfter
+            | Self::KilledAndTakenBack
+            | Self::KilledFinishedAndTakenBack => Ended::Killed,
             Self::CutAndRetried | Self::Frozen => Ended::Well,
             _ => Ended::Failed,
         }
@@ -278,7 +285,7 @@ impl Tap for Striker {
             return Reply::Given;
         }
         match self.strike {
-            Strike::KilledDuring | Strike::KilledAndTakenBack => self.kill().await,
+            Strike::KilledDuring | Strike::KilledAndTakenBack | Strike::KilledFinishedAndTakenBack => self.kill().await,
             Strike::KilledAfter => self.killed.notify_one(),
             Strike::Cut | Strike::CutAndRetried => return Reply::Lost,
             Strike::Rebooted => {
