@@ -20,6 +20,7 @@ use crate::{
     cluster::{Cluster, EtcdPair, Node},
     engine::plan::Shown,
     remote::{Io, Op, Stdin, shell},
+    survey::{FileKind, FileState, parse},
 };
 
 /// Most time for the lone etcd to listen.
@@ -27,6 +28,9 @@ const LISTENS: Duration = Duration::from_secs(30);
 
 /// Most time between two looks whether it does.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// The lone etcd's directory.
+const SCRATCH: &str = "/var/tmp/banister-rehearsal";
 
 /// Tries every handshake that the joiner's membership will need.
 #[derive(Debug, Clone)]
@@ -48,7 +52,7 @@ impl Rehearse {
         Op::RehearsalEtcd {
             bin: etcd.bin.clone(),
             user: etcd.user.clone(),
-            scratch: "/var/tmp/banister-rehearsal".into(),
+            scratch: SCRATCH.into(),
             peer_url: self.cluster.peer_url(&self.joiner),
             client_url: self.cluster.client_url(&self.joiner),
             ca: etcd.ca(),
@@ -155,7 +159,8 @@ impl Act for Rehearse {
 }
 
 impl Rehearse {
-    /// Waits until the lone etcd has given the ports back: the real one is about to want them.
+    /// Waits until the lone etcd has given the ports back, which the real one is about to want, and until its directory is gone:
+    /// what comes next may be a reboot.
     async fn gone(&self, cx: &ActCx) -> Result<(), ActError> {
         let began = Instant::now();
         let ports = vec![self.cluster.etcd.peer_port, self.cluster.etcd.client_port];
@@ -164,15 +169,19 @@ impl Rehearse {
             let asked = std::time::SystemTime::now();
             let out = crate::remote::run_ok(&*cx.remote, &self.joiner.name, &op).await?;
             let facts = crate::survey::facts::parse(&out.text(), asked, std::time::SystemTime::now());
-            if facts.is_ok_and(|f| f.listeners.is_empty()) {
-                return Ok(());
-            }
-            waiting(
-                cx,
-                &tr!("the lone etcd on {name} still holds its ports", name = self.joiner.name),
-                began,
-                LISTENS,
-            )?;
+            let name = &self.joiner.name;
+            let what = if facts.is_ok_and(|f| f.listeners.is_empty()) {
+                let left = Op::Stat { paths: vec![SCRATCH.into()] };
+                let left = crate::remote::run_ok(&*cx.remote, name, &left).await?;
+                let gone = |s: &FileState| s.kind == FileKind::Absent;
+                if parse::file_states(&left.text()).is_ok_and(|s| s.iter().all(gone)) {
+                    return Ok(());
+                }
+                tr!("{path} on {name} is not removed yet", path = SCRATCH, name = name)
+            } else {
+                tr!("the lone etcd on {name} still holds its ports", name = name)
+            };
+            waiting(cx, &what, began, LISTENS)?;
             next_look(began, LOOK_EVERY).await;
         }
     }

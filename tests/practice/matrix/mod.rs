@@ -183,6 +183,12 @@ fn whatever_happens_at_whichever_operation_the_next_run_ends_as_an_undisturbed_o
 /// The chapters of Kubernetes know nothing of learners.
 #[test]
 fn without_learners_too() {
-    let strikes = [Strike::KilledDuring, Strike::Cut, Strike::Rebooted, Strike::OtherMemberStopped];
+    let strikes = [
+        Strike::KilledDuring,
+        Strike::KilledFinishedAndTakenBack,
+        Strike::Cut,
+        Strike::Rebooted,
+        Strike::OtherMemberStopped,
+    ];
     every_case("growth-3.3", &strikes, |stage| stage.step.starts_with("backup.") || stage.step.starts_with("etcd."));
 }
