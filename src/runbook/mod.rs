@@ -113,25 +113,12 @@ impl Ctx {
 
     /// Looks at paths; the answer is in the order asked.
     async fn stat(&self, host: &HostName, paths: Vec<PathBuf>) -> Result<Vec<FileState>, ActError> {
-        let wanted = paths.len();
-        let op = Op::Stat { paths };
-        let text = run_ok(&*self.remote, host, &op).await?;
-        let states = parse::file_states(&text.text()).map_err(|e| ActError::NotProven(format!("{host}: {e}")))?;
-        if states.len() == wanted {
-            return Ok(states);
-        }
-        Err(ActError::NotProven(tr!(
-            "{host}: stat answered {got} of {wanted} paths; look at the host",
-            host = host,
-            got = states.len(),
-            wanted = wanted
-        )))
+        crate::engine::act::run::stat(&self.remote, host, paths).await
     }
 
     /// Looks at one path.
     async fn stat_one(&self, host: &HostName, path: &Path) -> Result<FileState, ActError> {
-        let mut states = self.stat(host, vec![path.to_owned()]).await?;
-        states.pop().ok_or_else(|| missing(host, path))
+        crate::engine::act::run::stat_one(&self.remote, host, path).await
     }
 
     /// Reads a certificate.

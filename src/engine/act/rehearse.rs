@@ -5,6 +5,7 @@
 //! a firewall, NAT or a wrong SAN would break later breaks here.
 
 use std::{
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -14,13 +15,14 @@ use tokio::time::Instant;
 
 use super::{
     Act, ActCx, ActError, handshake,
+    run::stat_one,
     wait::{next_look, waiting},
 };
 use crate::{
     cluster::{Cluster, EtcdPair, Node},
     engine::plan::Shown,
     remote::{Io, Op, Stdin, shell},
-    survey::{FileKind, FileState, parse},
+    survey::FileKind,
 };
 
 /// Most time for the lone etcd to listen.
@@ -171,10 +173,7 @@ impl Rehearse {
             let facts = crate::survey::facts::parse(&out.text(), asked, std::time::SystemTime::now());
             let name = &self.joiner.name;
             let what = if facts.is_ok_and(|f| f.listeners.is_empty()) {
-                let left = Op::Stat { paths: vec![SCRATCH.into()] };
-                let left = crate::remote::run_ok(&*cx.remote, name, &left).await?;
-                let gone = |s: &FileState| s.kind == FileKind::Absent;
-                if parse::file_states(&left.text()).is_ok_and(|s| s.iter().all(gone)) {
+                if stat_one(&cx.remote, name, Path::new(SCRATCH)).await?.kind == FileKind::Absent {
                     return Ok(());
                 }
                 tr!("{path} on {name} is not removed yet", path = SCRATCH, name = name)

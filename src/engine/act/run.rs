@@ -20,8 +20,9 @@ use crate::{
     remote::{
         Io, Op, SecretBytes, SharedRemote, Stdin, Stdout,
         op::{Owner, hex},
-        shell,
+        run_ok, shell,
     },
+    survey::{FileState, parse},
 };
 
 /// One operation on one host.
@@ -77,6 +78,28 @@ pub async fn read_secret(remote: &SharedRemote, host: &HostName, path: &Path) ->
         )));
     }
     Ok(SecretBytes::new(out.checked(host, &op)?.stdout.to_vec()))
+}
+
+/// Looks at paths; the answer is in the order asked.
+pub async fn stat(remote: &SharedRemote, host: &HostName, paths: Vec<PathBuf>) -> Result<Vec<FileState>, ActError> {
+    let wanted = paths.len();
+    let out = run_ok(&**remote, host, &Op::Stat { paths }).await?;
+    let states = parse::file_states(&out.text()).map_err(|e| ActError::NotProven(format!("{host}: {e}")))?;
+    if states.len() == wanted { Ok(states) } else { Err(answered(host, states.len(), wanted)) }
+}
+
+/// Looks at one path.
+pub async fn stat_one(remote: &SharedRemote, host: &HostName, path: &Path) -> Result<FileState, ActError> {
+    stat(remote, host, vec![path.to_owned()]).await?.pop().ok_or_else(|| answered(host, 0, 1))
+}
+
+fn answered(host: &HostName, got: usize, wanted: usize) -> ActError {
+    ActError::NotProven(tr!(
+        "{host}: stat answered {got} of {wanted} paths; look at the host",
+        host = host,
+        got = got,
+        wanted = wanted
+    ))
 }
 
 /// A file streamed from one host to another through the operator's machine, never onto its disk.
@@ -272,11 +295,8 @@ impl Act for FetchFile {
     }
 
     async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
-        let stat = Op::Stat { paths: vec![self.path.clone()] };
-        let seen = crate::remote::run_ok(&*cx.remote, &self.from, &stat).await?;
-        let states = crate::survey::parse::file_states(&seen.text());
-        let state = states.map_err(|e| ActError::NotProven(format!("{}: {e}", self.from)))?.into_iter().next();
-        let Some((size, sha)) = state.and_then(|s| Some((s.size, s.sha256?))) else {
+        let state = stat_one(&cx.remote, &self.from, &self.path).await?;
+        let (size, Some(sha)) = (state.size, state.sha256) else {
             return Err(ActError::NotProven(tr!(
                 "{source}: {path} is not a file",
                 source = self.from,

@@ -23,8 +23,8 @@ use crate::{
 };
 
 const KIND: &str = "kube.trees";
-/// Where the old nodename is kept.
-const NODENAME: &str = "kube.nodename";
+/// The old nodename is kept as if by a step of this name.
+const KEPT_NODENAME: &str = "kube.nodename";
 
 /// Free space wanted beyond the trees themselves, in bytes.
 const MARGIN: u64 = 64 << 20;
@@ -232,7 +232,7 @@ impl Step for Trees {
         if let Some(theirs) = theirs {
             // Whether or not its tree is replaced in this run, and not below what is kept of that: there would be a
             // directory then where there was none.
-            let backup = self.cx.kept(NODENAME, &name);
+            let backup = self.cx.kept(KEPT_NODENAME, &name);
             let op = Op::WriteFile {
                 path: name.clone(),
                 content: Content::Text(self.cx.cluster.node_name(&self.node)),

@@ -14,7 +14,7 @@ use crate::{
     engine::{
         act::{
             Act, ActCx, ActError,
-            run::{read_secret, run_op},
+            run::{read_secret, run_op, stat_one},
             wait::{next_look, waiting},
         },
         plan::Shown,
@@ -27,7 +27,6 @@ use crate::{
         pods::PodsOp,
         shell::{self, qp},
     },
-    survey::parse,
 };
 
 /// The variable in which the agent was given its etcd.
@@ -119,9 +118,7 @@ impl Act for SaveObject {
 
     async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
         let host = HostName::new(&self.at.host);
-        let stat = Op::Stat { paths: vec![self.file.clone()] };
-        let seen = cx.remote.run(&host, &stat, Io::default()).await?.checked(&host, &stat)?;
-        if parse::file_states(&seen.text()).is_ok_and(|s| s.iter().any(|s| s.sha256.is_some())) {
+        if stat_one(&cx.remote, &host, &self.file).await?.sha256.is_some() {
             cx.say(tr!("{host}: {file} is there already and stays", host = host, file = self.file.display()));
             return Ok(());
         }
