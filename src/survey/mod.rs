@@ -67,6 +67,18 @@ pub struct UnitState {
     pub restarts: u32,
 }
 
+impl UnitState {
+    /// Whether a boot starts it: a link that lasts, or something else that pulls it in (systemctl(1), `is-enabled`).
+    pub fn boots(&self) -> bool {
+        matches!(self.enabled.as_str(), "enabled" | "static" | "alias" | "indirect" | "generated")
+    }
+
+    /// Its `enabled` in words.
+    pub fn enabled_word(&self) -> &str {
+        if self.enabled.is_empty() { trs!("not enabled") } else { &self.enabled }
+    }
+}
+
 /// A file or directory as seen on a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileState {

@@ -18,7 +18,7 @@ use crate::{
     },
     remote::{
         Content, Op,
-        etcd::Membership,
+        etcd::{Member, Membership},
         op::{Owner, UnitVerb},
     },
     runbook::{Ctx, edit::etcd_conf, owner_of, texts},
@@ -60,6 +60,15 @@ impl Join {
         let joiner = (&self.node.name, self.node.address);
         etcd_conf::for_joiner(&text, (&source.name, source.address), joiner, &members)
             .map_err(|e| ActError::NotProven(format!("{}: {} {e}", source.name, path.display())))
+    }
+
+    /// Why a boot would not start its etcd; `None` when it does.
+    async fn no_boot(&self) -> Result<Option<String>, ActError> {
+        let name = &self.cx.cluster.etcd.unit;
+        let unit = self.cx.unit(&self.node.name, name).await?;
+        Ok((!unit.boots()).then(|| {
+            tr!("{name}.service is {state}: a reboot would leave it down", name = name, state = unit.enabled_word())
+        }))
     }
 
     fn undo(&self) -> Vec<UndoAct> {
@@ -113,9 +122,12 @@ impl Step for Join {
             None => Probe::Todo(trs!("not a member yet").into()),
             Some(m) if !m.started() => Probe::Todo(trs!("added, but it has not started: going on from there").into()),
             Some(m) if !m.healthy() => Probe::Todo(tr!("a member, but not healthy: {why}", why = why_unhealthy(m))),
-            Some(m) => {
-                Probe::Done(if m.learner { trs!("a learner that runs") } else { trs!("a healthy voter") }.into())
-            }
+            Some(m) => match self.no_boot().await? {
+                Some(why) => Probe::Todo(tr!("a member that runs, but {why}", why = why)),
+                None => {
+                    Probe::Done(if m.learner { trs!("a learner that runs") } else { trs!("a healthy voter") }.into())
+                }
+            },
         })
     }
 
@@ -124,7 +136,17 @@ impl Step for Join {
         let (cluster, host) = (&self.cx.cluster, &self.node.name);
         let etcd = &cluster.etcd;
         let learner = learners(&self.cx);
-        let there = seen.by_peer_url(&self.peer_url()).is_some();
+        let member = seen.by_peer_url(&self.peer_url());
+        let there = member.is_some();
+        let enable = RunOp::act(host, Op::Systemctl { verb: UnitVerb::Enable, unit: etcd.unit.clone() });
+        // What is well is not restarted.
+        if member.is_some_and(Member::healthy) {
+            let mut plan = Plan::new(self.risk(), vec![enable], self.undo(), texts::undo_card(KIND));
+            plan.view.quorum = Some(Self::quorum(&seen, learner, there));
+            plan.view.expected = texts::expected(KIND);
+            plan.view.notes.push(trs!("the member runs and is well: its unit is enabled, nothing is restarted").into());
+            return Ok(plan);
+        }
         let conf = self.conf(&seen).await?;
         let now = self.cx.read_text(host, &etcd.config).await?;
         let theirs = self.cx.stat_one(&self.cx.source().name, &etcd.config).await?;
@@ -151,9 +173,7 @@ impl Step for Join {
         // What runs already may run with the old file.
         let active = self.cx.unit(host, &etcd.unit).await?.active;
         let verb = if active == "inactive" { UnitVerb::Start } else { UnitVerb::Restart };
-        for verb in [UnitVerb::Enable, verb] {
-            acts.push(RunOp::act(host, Op::Systemctl { verb, unit: etcd.unit.clone() }));
-        }
+        acts.extend([enable, RunOp::act(host, Op::Systemctl { verb, unit: etcd.unit.clone() })]);
         acts.push(Box::new(WaitMember {
             host: host.clone(),
             unit: etcd.unit.clone(),
@@ -190,6 +210,9 @@ impl Step for Join {
                 name = self.node.name
             )));
         };
+        if let Some(why) = self.no_boot().await? {
+            return Err(ActError::NotProven(format!("{}: {why}", self.node.name)));
+        }
         let mut proofs = self.cx.prove_served(&self.node).await?;
         proofs.push(tr!(
             "{name} is a {role}",

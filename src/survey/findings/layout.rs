@@ -59,11 +59,10 @@ fn unit(view: &View<'_>, node: &Node, etcd: &EtcdOnHost, out: &mut Vec<Finding>)
             ),
         ));
     }
-    if !matches!(unit.enabled.as_str(), "enabled" | "static" | "alias" | "indirect" | "generated") {
-        let state = if unit.enabled.is_empty() { trs!("not enabled") } else { &unit.enabled };
+    if !unit.boots() {
         out.push(warn(
             Some(node),
-            tr!("{name}.service is {state}", name = name, state = state),
+            tr!("{name}.service is {state}", name = name, state = unit.enabled_word()),
             trs!("After a reboot this member would stay down.").into(),
             tr!("Run `systemctl enable {name}` there.", name = name),
         ));

@@ -196,7 +196,10 @@ impl Growth {
         let writer = Writer::start(&lab);
         let hosts = ["master01", "master02", "master03", "master04", "master05"];
         let mut hits = 0;
-        for (step, number) in acts {
+        // What is done to etcd is struck at without Kubernetes, in less time.
+        let mine = |step: &str| self == Self::Etcd || !step.starts_with("etcd.");
+        let acts: Vec<_> = acts.iter().filter(|(step, _)| mine(step)).collect();
+        for (step, number) in &acts {
             let named = step.split_once('@').map(|(_, h)| h);
             let workers = if step.starts_with("workers.") { "node02" } else { "master01" };
             let host = hosts.iter().find(|h| Some(**h) == named).copied().unwrap_or(workers);

@@ -6,7 +6,8 @@ use std::path::Path;
 use banister::{
     cluster::HostName,
     engine::{Chapter, event::Outcome},
-    practice::{Fault, world::World},
+    practice::{Fault, units::systemctl, world::World},
+    remote::op::UnitVerb,
 };
 
 use super::{
@@ -45,6 +46,16 @@ fn a_member_that_was_added_and_not_started() {
     for scenario in ["growth", "growth-3.3"] {
         goes_on(scenario, "etcd.join@master04", |world, _, desk| {
             Fault::MemberAdded { host: "master04".into() }.strike(world, desk.cluster());
+        });
+    }
+}
+
+#[test]
+fn a_member_that_runs_and_no_boot_would_start() {
+    for scenario in ["growth", "growth-3.3"] {
+        goes_on(scenario, "etcd.conf", |world, _, desk| {
+            let (unit, host) = (desk.cluster().etcd.unit.clone(), HostName::new("master04"));
+            assert_eq!(systemctl(world, &host, UnitVerb::Disable, &unit).0, 0);
         });
     }
 }
