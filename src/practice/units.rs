@@ -91,7 +91,7 @@ pub fn enabled(host: &Host, unit: &str) -> bool {
     file(host, unit).is_some() && host.files.entry(Path::new(&wanted_link(unit))).is_some()
 }
 
-/// `systemctl show UNIT.service -p …`, in systemd's own order.
+/// `systemctl show UNIT.service -p …` in systemd's own order, and `is-enabled`.
 pub fn show(host: &Host, unit: &str) -> String {
     let state = host.units.get(unit).cloned().unwrap_or_default();
     let file = file(host, unit);

@@ -199,7 +199,8 @@ pub enum Op {
         /// Which directory.
         dir: PathBuf,
     },
-    /// `systemctl show`: `ActiveState=…`, `SubState=…`, `MainPID=…`, `NRestarts=…`, `UnitFileState=…`, `Result=…`, `LoadState=…`.
+    /// `systemctl show`: `ActiveState=…`, `SubState=…`, `MainPID=…`, `NRestarts=…`, `Result=…`, `LoadState=…`, then what
+    /// `systemctl is-enabled` says as `UnitFileState=…`.
     UnitState {
         /// Unit name without `.service`.
         unit: String,

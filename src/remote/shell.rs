@@ -58,9 +58,11 @@ fn script(op: &Op) -> String {
             d = qp(dir)
         ),
         Op::ListDir { dir } => format!("[ ! -d {d} ] || ls -1A -- {d}", d = qp(dir)),
+        // `show` has a `UnitFileState` too: as systemd saw it last, blind to a link that went by hand or with a disk.
         Op::UnitState { unit } => format!(
-            "systemctl show {}.service -p LoadState,ActiveState,SubState,MainPID,NRestarts,UnitFileState,Result",
-            q(unit)
+            "systemctl show {u}.service -p LoadState,ActiveState,SubState,MainPID,NRestarts,Result &&\n\
+             echo \"UnitFileState=$(systemctl is-enabled {u}.service 2>/dev/null)\"",
+            u = q(unit)
         ),
         Op::UnitLog { unit, lines } => {
             format!("journalctl -u {}.service -n {lines} --no-pager -o short-iso 2>/dev/null", q(unit))

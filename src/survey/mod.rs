@@ -50,7 +50,7 @@ pub struct Finding {
     pub remedy: String,
 }
 
-/// State of a systemd unit, as `systemctl show` says it.
+/// State of a systemd unit, as `systemctl show` and `is-enabled` say it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct UnitState {
     /// `loaded`, `not-found`, …

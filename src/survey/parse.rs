@@ -85,6 +85,8 @@ pub fn unit_state(stdout: &str) -> UnitState {
             "LoadState" => unit.load = value,
             "ActiveState" => unit.active = value,
             "SubState" => unit.sub = value,
+            // systemd 253 has a word for it.
+            "UnitFileState" if value == "not-found" => {}
             "UnitFileState" => unit.enabled = value,
             "MainPID" => unit.main_pid = value.parse().unwrap_or(0),
             "NRestarts" => unit.restarts = value.parse().unwrap_or(0),
@@ -167,6 +169,7 @@ mod tests {
             }
         );
         assert_eq!(unit_state("LoadState=not-found\nMainPID=\n").main_pid, 0);
+        assert_eq!(unit_state("LoadState=not-found\nUnitFileState=not-found\n").enabled, "");
     }
 
     #[test]
