@@ -60,6 +60,8 @@ cmd_heal() {
   local host
   host=$(container_of "$1")
   load_env
+  # One that is in stays in.
+  [[ -z $(in_docker ps --quiet --filter "network=$LAB_NETWORK" --filter "name=^$host\$") ]] || return 0
   in_docker network connect --ip "$(address_of "$host")" "$LAB_NETWORK" "$host"
 }
 
