@@ -52,7 +52,7 @@ impl StartMasters {
     ) -> Result<Option<String>, ActError> {
         for unit in [runtime, &self.cx.cluster.kube.kubelet_unit()] {
             let state = self.cx.unit(&joiner.name, unit).await?;
-            if state.active != "active" || state.enabled != "enabled" {
+            if state.active != "active" || !state.boots() {
                 return Ok(Some(tr!(
                     "{unit} is {active} and {enabled}",
                     unit = unit,
