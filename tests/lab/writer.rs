@@ -18,6 +18,9 @@ use super::hosts::{Host, Lab, say, wait_for};
 const PREFIX: &str = "/writer/";
 const EVERY: Duration = Duration::from_millis(10);
 
+/// Writes that are read at once: less than the 4 MiB that an answer may have.
+const PAGE: i64 = 20_000;
+
 /// More than the time between two writes.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -183,7 +186,18 @@ impl Written {
 async fn stored(keys: &Keys, host: &Host) -> Result<BTreeMap<String, String>, etcd_client::Error> {
     let mut client = connect(keys, host).await?;
     client.get("/", None).await?;
-    let options = GetOptions::new().with_prefix().with_serializable();
-    let got = client.get(PREFIX, Some(options)).await?;
-    got.kvs().iter().map(|kv| Ok((kv.key_str()?.to_owned(), kv.value_str()?.to_owned()))).collect()
+    // In pages: hours of writes are more than one answer holds.
+    let end = format!("{PREFIX}\u{7f}");
+    let (mut stored, mut from) = (BTreeMap::new(), PREFIX.to_owned());
+    loop {
+        let options = GetOptions::new().with_range(end.clone()).with_limit(PAGE).with_serializable();
+        let got = client.get(from.clone(), Some(options)).await?;
+        for kv in got.kvs() {
+            stored.insert(kv.key_str()?.to_owned(), kv.value_str()?.to_owned());
+        }
+        match got.kvs().last() {
+            Some(last) if got.more() => from = format!("{}\0", last.key_str()?),
+            _ => return Ok(stored),
+        }
+    }
 }

@@ -4,7 +4,7 @@ use std::{
     process::Command,
     sync::mpsc::{self, RecvTimeoutError},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -170,15 +170,42 @@ fn mend(lab: &Lab, desk: &Desk, fault: Fault) {
     }
 }
 
+/// How a run met a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Met {
+    /// It was struck.
+    Struck,
+    /// It got past the moment.
+    Passed,
+    /// There was nothing left to strike at: the step was found done.
+    Done,
+}
+
+/// Most time for what comes back by itself after a fault that is mended: pods on a host that rebooted.
+const SETTLED: Duration = Duration::from_mins(3);
+
 /// Strikes, mends and tells.
-pub fn interrupt(lab: &Lab, desk: &Desk, grow: &[&str], step: &str, at: At, fault: Fault) -> bool {
+pub fn interrupt(lab: &Lab, desk: &Desk, grow: &[&str], step: &str, at: At, fault: Fault) -> Met {
     say(format!("{step} {at:?}: {fault:?}"));
-    let (hit, ran) = struck(lab, desk, grow, step, at, fault);
-    if hit {
-        mend(lab, desk, fault);
-    } else {
-        let about: Vec<_> = ran.said.lines().filter(|l| l.contains(&format!(" {step}: "))).collect();
-        say(format!("{step} {at:?}: never struck: {about:#?}"));
+    let started = Instant::now();
+    // "Run again once that is mended", it says, and that is what an engineer does.
+    let (hit, ran) = loop {
+        let (hit, ran) = struck(lab, desk, grow, step, at, fault);
+        if hit || ran.code != Some(4) || started.elapsed() > SETTLED {
+            break (hit, ran);
+        }
+        say(format!("refused: {}", ran.said.lines().rfind(|l| l.contains("refused: ")).unwrap_or_default()));
+    };
+    let about: Vec<_> = ran.said.lines().filter(|l| l.contains(&format!(" {step}: "))).collect();
+    let met = match hit {
+        true => Met::Struck,
+        false if about.iter().any(|l| l.contains(": already done: ")) => Met::Done,
+        false => Met::Passed,
+    };
+    match met {
+        Met::Struck => mend(lab, desk, fault),
+        Met::Done => say(format!("{step} {at:?}: done by now")),
+        Met::Passed => say(format!("{step} {at:?}: never struck: {about:#?}")),
     }
     if hit && matches!(fault, NoRoomForJournal(_)) {
         assert_eq!(ran.code, Some(1), "without room for its journal it went on:\n{}", ran.last());
@@ -192,5 +219,5 @@ pub fn interrupt(lab: &Lab, desk: &Desk, grow: &[&str], step: &str, at: At, faul
         ran.code,
         ran.last()
     );
-    hit
+    met
 }
