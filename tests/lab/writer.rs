@@ -74,10 +74,15 @@ fn runtime() -> tokio::runtime::Runtime {
 impl Writer {
     /// Starts writing; returns once the first writes are acknowledged.
     pub fn start(lab: &Lab) -> Self {
+        Self::every(lab, EVERY)
+    }
+
+    /// One that writes so often.
+    pub fn every(lab: &Lab, pause: Duration) -> Self {
         let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (keys, hosts) = (Keys::of(lab), lab.masters.clone());
         let (stopped, counted) = (stop.clone(), count.clone());
-        let thread = std::thread::spawn(move || runtime().block_on(write(keys, hosts, &stopped, &counted)));
+        let thread = std::thread::spawn(move || runtime().block_on(write(keys, hosts, pause, &stopped, &counted)));
         let writer = Self { stop, count, thread };
         writer.goes_on(50);
         writer
@@ -107,10 +112,10 @@ impl Writer {
     }
 }
 
-async fn write(keys: Keys, hosts: Vec<Host>, stop: &AtomicBool, count: &AtomicUsize) -> Written {
+async fn write(keys: Keys, hosts: Vec<Host>, every: Duration, stop: &AtomicBool, count: &AtomicUsize) -> Written {
     let mut written = Written { acknowledged: BTreeMap::new(), stall: Duration::ZERO, stalls: Vec::new(), failed: 0 };
     let mut clients: Vec<Option<Client>> = hosts.iter().map(|_| None).collect();
-    let mut ticks = tokio::time::interval(EVERY);
+    let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let (mut at, mut last) = (0, Instant::now());
     for number in 0.. {

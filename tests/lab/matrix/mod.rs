@@ -7,7 +7,7 @@
 mod shape;
 mod strike;
 
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 
 use super::{
     banister::{Desk, GROW, GROW_ALL, Ran},
@@ -194,7 +194,8 @@ impl Growth {
     fn survives_everywhere(self, maker: Maker) {
         let acts = &self.undisturbed().acts;
         let (lab, desk) = (self.lab(), Desk::new());
-        let writer = Writer::start(&lab);
+        // Less often than elsewhere: it goes on for half an hour, and more.
+        let writer = Writer::every(&lab, Duration::from_millis(50));
         let hosts = ["master01", "master02", "master03", "master04", "master05"];
         let (mut hits, mut done) = (0, "");
         // What is done to etcd is struck at without Kubernetes, in less time.
