@@ -73,6 +73,7 @@ async fn lives(twin: &mut Twin) {
     twin.op("enabled again", HOST, ask(Enable, UNIT)).await;
     twin.op("its link goes by hand", HOST, Op::RemoveFiles { paths: vec![link.into()] }).await;
     twin.op_but("systemd did not hear of it", HOST, state(UNIT), STATE).await;
+    twin.op("now it does", HOST, Op::DaemonReload).await;
     twin.rests("its journal", HOST, log(UNIT, 20), &[Norm::Journal], |t| t.matches("Started").count() == 3).await;
     twin.op_but("the last two lines", HOST, log(UNIT, 2), &[Norm::Journal]).await;
     followed(twin).await;
