@@ -1,6 +1,6 @@
 //! systemd as far as the runbook goes: units that start, stop, fail and are started again.
 
-use std::{fmt::Write as _, path::Path, time::Duration};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path, time::Duration};
 
 use super::{host::Host, world::World};
 use crate::{cluster::HostName, remote::op::UnitVerb};
@@ -190,10 +190,12 @@ pub fn systemctl(world: &mut World, name: &HostName, verb: UnitVerb, unit: &str)
     (0, said)
 }
 
-/// `systemctl daemon-reload`.
+/// `systemctl daemon-reload`: what runs is read anew, what does not when it is started.
 pub fn daemon_reload(host: &mut Host) {
-    for unit in host.units.values_mut() {
-        unit.loaded = None;
+    let active = host.units.iter().filter(|(_, u)| u.is_active());
+    let mut read: BTreeMap<_, _> = active.map(|(name, _)| (name.clone(), file(host, name).map(|(_, t)| t))).collect();
+    for (name, unit) in &mut host.units {
+        unit.loaded = read.remove(name).flatten();
     }
 }
 
