@@ -14,7 +14,7 @@ use crate::{
             etcd::{MemberAdd, WaitMember, Want, why_unhealthy},
             run::RunOp,
         },
-        plan::{FileDiff, QuorumChange},
+        plan::{FileDiff, QuorumChange, UndoCard},
     },
     remote::{
         Content, Op,
@@ -139,9 +139,10 @@ impl Step for Join {
         let member = seen.by_peer_url(&self.peer_url());
         let there = member.is_some();
         let enable = RunOp::act(host, Op::Systemctl { verb: UnitVerb::Enable, unit: etcd.unit.clone() });
-        // What is well is not restarted.
+        // What is well is not restarted, nor taken out where enabling it fails: there is nothing to take back.
         if member.is_some_and(Member::healthy) {
-            let mut plan = Plan::new(self.risk(), vec![enable], self.undo(), texts::undo_card(KIND));
+            let none = UndoCard { until: trs!("not needed: only a unit is enabled").into(), ..UndoCard::default() };
+            let mut plan = Plan::new(Risk::Reversible, vec![enable], Vec::new(), none);
             plan.view.quorum = Some(Self::quorum(&seen, learner, there));
             plan.view.expected = texts::expected(KIND);
             plan.view.notes.push(trs!("the member runs and is well: its unit is enabled, nothing is restarted").into());

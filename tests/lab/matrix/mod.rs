@@ -182,7 +182,7 @@ impl Growth {
         let (lab, desk) = (self.lab(), Desk::new());
         let writer = Writer::start(&lab);
         let spared = |(step, at, fault): &&(&str, At, Fault)| {
-            interrupt(&lab, &desk, self.command(), step, *at, *fault) != Met::Struck
+            interrupt(&lab, &desk, self.command(), (step, *at, *fault), Duration::ZERO) != Met::Struck
         };
         let missed: Vec<_> = faults.iter().filter(spared).collect();
         assert!(missed.is_empty(), "never struck: {missed:#?}");
@@ -210,7 +210,10 @@ impl Growth {
             let host = hosts.iter().find(|h| Some(**h) == named).copied().unwrap_or(workers);
             let (after, fault) = maker(step, host);
             let at = if after { Done(*number) } else { Act(*number) };
-            match interrupt(&lab, &desk, self.command(), step, at, fault) {
+            // The pods of a host that rebooted come back by themselves: nothing else may refuse a run.
+            let comes_back = self == Self::Kubernetes && matches!(fault, Rebooted(_));
+            let patience = if comes_back { Duration::from_mins(3) } else { Duration::ZERO };
+            match interrupt(&lab, &desk, self.command(), (step, at, fault), patience) {
                 Met::Struck => hits += 1,
                 Met::Done => done = step,
                 Met::Passed => {}

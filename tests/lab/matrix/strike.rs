@@ -181,17 +181,20 @@ pub enum Met {
     Done,
 }
 
-/// Most time for what comes back by itself after a fault that is mended: pods on a host that rebooted.
-const SETTLED: Duration = Duration::from_mins(3);
-
-/// Strikes, mends and tells.
-pub fn interrupt(lab: &Lab, desk: &Desk, grow: &[&str], step: &str, at: At, fault: Fault) -> Met {
+/// Strikes, mends and tells. A run that is refused is run again for so long.
+pub fn interrupt(
+    lab: &Lab,
+    desk: &Desk,
+    grow: &[&str],
+    (step, at, fault): (&str, At, Fault),
+    patience: Duration,
+) -> Met {
     say(format!("{step} {at:?}: {fault:?}"));
     let started = Instant::now();
     // "Run again once that is mended", it says, and that is what an engineer does.
     let (hit, ran) = loop {
         let (hit, ran) = struck(lab, desk, grow, step, at, fault);
-        if hit || ran.code != Some(4) || started.elapsed() > SETTLED {
+        if hit || ran.code != Some(4) || started.elapsed() > patience {
             break (hit, ran);
         }
         say(format!("refused: {}", ran.said.lines().rfind(|l| l.contains("refused: ")).unwrap_or_default()));

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use banister::{
     cluster::HostName,
-    engine::{Chapter, event::Outcome},
+    engine::{Chapter, confirm::Choice, event::Outcome},
     practice::{Fault, units::systemctl, world::World},
     remote::op::UnitVerb,
 };
@@ -58,6 +58,22 @@ fn a_member_that_runs_and_no_boot_would_start() {
             assert_eq!(systemctl(world, &host, UnitVerb::Disable, &unit).0, 0);
         });
     }
+}
+
+#[test]
+fn a_member_that_runs_is_not_taken_out_because_its_unit_cannot_be_enabled() {
+    let stage = walked("growth").iter().find(|s| s.step == "etcd.conf").unwrap();
+    in_still_time(async {
+        let (desk, host) = (stage.desk(), HostName::new("master04"));
+        desk.practice.with(|w| {
+            assert_eq!(systemctl(w, &host, UnitVerb::Disable, &desk.cluster().etcd.unit).0, 0);
+            Fault::ReadOnly { host: host.to_string() }.strike(w, desk.cluster());
+        });
+        let before = desk.state();
+        let ran = desk.grow_choosing(Choice::Undo).await;
+        assert!(ran.failures().iter().any(|f| f.step.to_string() == "etcd.join@master04"), "{}", ran.why);
+        assert_eq!(differences(&before, &desk.state()), Vec::<String>::new());
+    });
 }
 
 #[test]
