@@ -141,7 +141,9 @@ impl Step for Join {
         let enable = RunOp::act(host, Op::Systemctl { verb: UnitVerb::Enable, unit: etcd.unit.clone() });
         // What is well is not restarted, nor taken out where enabling it fails: there is nothing to take back.
         if member.is_some_and(Member::healthy) {
-            let none = UndoCard { until: trs!("not needed: only a unit is enabled").into(), ..UndoCard::default() };
+            let (until, cost) =
+                (trs!("not needed: only a unit is enabled").into(), trs!("no member is touched").into());
+            let none = UndoCard { until, cost, acts: Vec::new() };
             let mut plan = Plan::new(Risk::Reversible, vec![enable], Vec::new(), none);
             plan.view.quorum = Some(Self::quorum(&seen, learner, there));
             plan.view.expected = texts::expected(KIND);
