@@ -302,12 +302,17 @@ async fn calico(twin: &mut Twin) {
         out
     })
     .await;
+    // A kubelet tells the API of its static pods in its own time.
     twin.both("pods of components", |side| async move {
-        said(side.kube().pods("kube-system", "tier=control-plane").await, |mut all| {
-            all.sort_by(|a, b| a.name.cmp(&b.name));
-            let told = all.iter().map(|p| format!("{} {} ready {} {}", p.name, p.node, p.ready, p.state));
-            told.collect::<Vec<_>>().join("\n")
-        })
+        let told = || async {
+            said(side.kube().pods("kube-system", "tier=control-plane").await, |mut all| {
+                all.sort_by(|a, b| a.name.cmp(&b.name));
+                let told = all.iter().map(|p| format!("{} {} ready {} {}", p.name, p.node, p.ready, p.state));
+                told.collect::<Vec<_>>().join("\n")
+            })
+        };
+        let rest = |t: &str| t.lines().count() == 9 && t.lines().all(|l| l.ends_with(" ready true Running"));
+        super::twin::until(rest, told).await
     })
     .await;
     twin.both("the log of no pod", |side| async move {

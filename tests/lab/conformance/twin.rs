@@ -30,8 +30,8 @@ use crate::hosts::Lab;
 /// Where the cases make their files.
 pub const DIR: &str = "/var/tmp/conformance";
 
-/// Most time for something to come to rest.
-const REST: Duration = Duration::from_secs(40);
+/// Most time for something to come to rest: more than a kubelet's minute between two looks at a pod.
+const REST: Duration = Duration::from_secs(100);
 
 /// An answer that has not come by then does not come.
 const ENDLESS: Duration = Duration::from_mins(2);
