@@ -208,7 +208,7 @@ pub fn interrupt(
     match met {
         Met::Struck => mend(lab, desk, fault),
         Met::Done => say(format!("{step} {at:?}: done by now")),
-        Met::Passed => say(format!("{step} {at:?}: never struck: {about:#?}")),
+        Met::Passed => say(format!("{step} {at:?}: never struck: {about:#?}\n{}", ran.last())),
     }
     if hit && matches!(fault, NoRoomForJournal(_)) {
         assert_eq!(ran.code, Some(1), "without room for its journal it went on:\n{}", ran.last());
