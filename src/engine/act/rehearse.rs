@@ -133,26 +133,14 @@ impl Act for Rehearse {
     }
 
     async fn act(&self, cx: &ActCx) -> Result<(), ActError> {
-        let op = self.op();
-        let (lines, mut arriving) = tokio::sync::mpsc::unbounded_channel();
-        // Ends with its channel: when the tries are over, the future is dropped.
-        let lone =
-            cx.remote.run(&self.joiner.name, &op, Io { stdin: Stdin::Empty, lines: Some(lines), ..Io::default() });
-        let tried = tokio::select! {
-            tried = self.try_all(cx) => tried,
-            ended = lone => {
-                let mut last = Vec::new();
-                while let Ok(line) = arriving.try_recv() {
-                    cx.say(line.clone());
-                    last.push(line);
-                }
-                let status = ended?.status;
-                Err(ActError::NotProven(tr!(
-                    "{name}: the lone etcd ended with status {status}: {why}",
-                    name = self.joiner.name,
-                    status = status,
-                    why = last.last().map_or(trs!("no word of why; look at its binary and certificates"), String::as_str)
-                )))
+        let tried = match self.lone(cx).await? {
+            Ok(tried) => tried,
+            // A command that an earlier run sent into a line that was cut may arrive only now, since the kernel sends it again
+            // until the host is back: two of them on the same ports and directory. That one ends with its run's connection.
+            Err(ended) => {
+                cx.say(ended.to_string());
+                self.gone(cx).await?;
+                self.lone(cx).await??
             }
         };
         *self.proofs.lock().unwrap_or_else(PoisonError::into_inner) = tried?;
@@ -160,7 +148,36 @@ impl Act for Rehearse {
     }
 }
 
+/// What the tries gave.
+type Tried = Result<Vec<String>, ActError>;
+
 impl Rehearse {
+    /// Runs the lone etcd for as long as the tries take; or says why it ended by itself.
+    async fn lone(&self, cx: &ActCx) -> Result<Result<Tried, ActError>, ActError> {
+        let op = self.op();
+        let (lines, mut arriving) = tokio::sync::mpsc::unbounded_channel();
+        // Ends with its channel: when the tries are over, the future is dropped.
+        let lone =
+            cx.remote.run(&self.joiner.name, &op, Io { stdin: Stdin::Empty, lines: Some(lines), ..Io::default() });
+        tokio::select! {
+            tried = self.try_all(cx) => Ok(Ok(tried)),
+            ended = lone => {
+                let mut last = Vec::new();
+                while let Ok(line) = arriving.try_recv() {
+                    cx.say(line.clone());
+                    last.push(line);
+                }
+                let status = ended?.status;
+                Ok(Err(ActError::NotProven(tr!(
+                    "{name}: the lone etcd ended with status {status}: {why}",
+                    name = self.joiner.name,
+                    status = status,
+                    why = last.last().map_or(trs!("no word of why; look at its binary and certificates"), String::as_str)
+                ))))
+            }
+        }
+    }
+
     /// Waits until the lone etcd has given the ports back, which the real one is about to want, and until its directory is gone:
     /// what comes next may be a reboot.
     async fn gone(&self, cx: &ActCx) -> Result<(), ActError> {

@@ -6,6 +6,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use crate::{
     banister::{Desk, GROW, Ran},
     hosts::{Lab, say, wait_for},
+    matrix::strike::signal,
     proofs::{Processes, assert_grown, assert_nothing_left, differences, listing},
     writer::Writer,
 };
@@ -56,6 +57,7 @@ fn accidents_stop_the_run_where_it_is_safe_and_it_goes_on_once_they_are_mended()
     let writer = Writer::start(&scene.lab);
     two_operators(&scene);
     blocked_peer_port(&scene);
+    late_rehearsal(&scene);
     failed_start(&scene);
     not_approved(&scene, "reversible", "etcd.promote@master04");
     // A learner that waits for its vote.
@@ -167,6 +169,27 @@ fn blocked_peer_port(scene: &Scene) {
     }
     scene.members_are(&ORIGINALS, 0);
     scene.lab.on("master04", "nft delete table inet accident");
+}
+
+/// What an earlier run sent into a cut line arrives while the rehearsal begins, and has the joiner's port for a while.
+fn late_rehearsal(scene: &Scene) {
+    say("another rehearsal that comes late");
+    let mut held = false;
+    let ran = scene.desk.until_limited(&[&GROW[..], &["all"]].concat(), &scene.file, None, |line, run| {
+        if !held && line.ends_with("etcd.rehearse@master04: running") {
+            held = true;
+            signal("STOP", run);
+            scene.lab.on(
+                "master04",
+                "systemd-run --quiet --collect timeout 4 systemd-socket-activate --accept -l 2380 /bin/true && \
+                 until ss -Hltn 'sport = 2380' | grep -q .; do sleep 0.05; done",
+            );
+            signal("CONT", run);
+        }
+        line.ends_with("etcd.join@master04: running")
+    });
+    assert!(held && ran.code.is_none(), "it did not get past the rehearsal:\n{}", ran.last());
+    assert!(ran.said.contains("the lone etcd ended with status"), "its port was free:\n{}", ran.last());
 }
 
 /// etcd does not start on the joiner: the member is taken out again, and its data directory is cleared.

@@ -5,7 +5,7 @@
 //! fault, a growth a fault.
 
 mod shape;
-mod strike;
+pub mod strike;
 
 use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
 

@@ -143,7 +143,7 @@ fn struck(lab: &Lab, desk: &Desk, grow: &[&str], step: &str, at: At, fault: Faul
     (hit || no_room, ran)
 }
 
-fn signal(name: &str, process: u32) {
+pub fn signal(name: &str, process: u32) {
     let sent = Command::new("kill").args(["-s", name, &process.to_string()]).status();
     assert!(sent.is_ok_and(|s| s.success()), "SIG{name} to {process}");
 }
