@@ -176,12 +176,13 @@ fn late_rehearsal(scene: &Scene) {
     say("another rehearsal that comes late");
     let mut held = false;
     let ran = scene.desk.until_limited(&[&GROW[..], &["all"]].concat(), &scene.file, None, |line, run| {
-        if !held && line.ends_with("etcd.rehearse@master04: running") {
+        // Some steps before, and for longer than those take.
+        if !held && line.ends_with("etcd.certs@master03: probing") {
             held = true;
             signal("STOP", run);
             scene.lab.on(
                 "master04",
-                "systemd-run --quiet --collect timeout 4 systemd-socket-activate --accept -l 2380 /bin/true && \
+                "systemd-run --quiet --collect timeout 8 systemd-socket-activate --accept -l 2380 /bin/true && \
                  until ss -Hltn 'sport = 2380' | grep -q .; do sleep 0.05; done",
             );
             signal("CONT", run);
