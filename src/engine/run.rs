@@ -5,7 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::mpsc::{self, UnboundedSender};
@@ -27,6 +27,12 @@ use crate::{
 
 /// How many lines of output a failure shows.
 const LAST_LINES: usize = 20;
+
+/// How long after a proof that failed it is asked for again.
+const AGAIN: [Duration; 3] = [Duration::from_secs(1), Duration::from_secs(2), Duration::from_secs(4)];
+
+/// Once so much time has gone since the first, no further proof is asked for.
+const PROOFS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Walks steps.
 pub struct Engine {
@@ -292,7 +298,7 @@ impl Engine {
             self.send(Event::ActDone(id.clone(), index, act_began.elapsed()));
         }
         self.state(&id, StepState::Verifying);
-        match step.verify().await {
+        match self.proofs(step, &id).await {
             Ok(proofs) => {
                 self.outcome(&name, proofs.clone(), None, began)?;
                 self.send(Event::Verified(id.clone(), proofs));
@@ -303,6 +309,27 @@ impl Engine {
                 self.outcome(&name, Vec::new(), Some(&error), began)?;
                 Err(Trouble::Act { doing: trs!("proving the effect").into(), error, begun: true })
             }
+        }
+    }
+
+    /// The proofs of a step, asked for again where they do not come at once: a packet that was lost, or a host that was busy
+    /// for a moment, is no reason to call done work failed, let alone to take it back.
+    async fn proofs(&self, step: &SharedStep, id: &StepId) -> Result<Vec<String>, ActError> {
+        let began = Instant::now();
+        let mut pauses = AGAIN.iter();
+        loop {
+            let error = match step.verify().await {
+                Ok(proofs) => return Ok(proofs),
+                Err(error) => error,
+            };
+            let Some(pause) = pauses.next().filter(|_| began.elapsed() < PROOFS_WITHIN) else { return Err(error) };
+            self.send(Event::Note(tr!(
+                "{step}: not proven yet: {why}; looked at again in {seconds} s",
+                step = id,
+                why = error,
+                seconds = pause.as_secs()
+            )));
+            tokio::time::sleep(*pause).await;
         }
     }
 
@@ -333,7 +360,7 @@ impl Engine {
         let mut failed = Vec::new();
         let mut output = Vec::new();
         for (index, act) in undo.iter().enumerate() {
-            self.send(Event::Note(tr!("undo: {title}", title = act.shown().title)));
+            self.send(Event::Note(tr!("undo: {what}", what = act.shown().line())));
             if let Err(e) = self.watched(id, index, &mut output, |cx| async move { act.undo(&cx).await }).await {
                 failed.push(e.to_string());
             }

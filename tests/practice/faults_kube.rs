@@ -1,10 +1,22 @@
 //! Kubernetes' accidents by their names: what the engineer sees, what is left, and that the next run finishes the job.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
 use banister::{
-    engine::{Chapter, confirm::Choice, event::Outcome},
-    practice::{Fault, Options, Scenario, build},
+    engine::{
+        Chapter, Event, Plan, Probe, Risk, Step, StepId, act::ActError, confirm::Choice, event::Outcome,
+        step::SharedStep,
+    },
+    practice::{Fault, Options, Practice, Scenario, build},
     survey::Finding,
 };
 use tokio::sync::OnceCell;
@@ -208,4 +220,98 @@ fn every_fault_is_known_by_its_name_in_a_scenario() {
     assert!(Scenario::parse("x", &unknown).unwrap_err().to_string().contains("host-on-fire"));
     let nowhere = Scenario::parse("x", &format!("{text}faults: [{{ fault: host-down, host: master09 }}]\n")).unwrap();
     assert!(build(&nowhere, Options::default()).unwrap_err().to_string().contains("there is no host master09"));
+}
+
+/// A step whose worker is away whenever its effect is to be proven, but for the looks after so many.
+struct Away {
+    step: SharedStep,
+    practice: Practice,
+    looks: AtomicUsize,
+    times: usize,
+}
+
+#[async_trait]
+impl Step for Away {
+    fn id(&self) -> StepId {
+        self.step.id()
+    }
+
+    fn chapter(&self) -> Chapter {
+        self.step.chapter()
+    }
+
+    fn title(&self) -> String {
+        self.step.title()
+    }
+
+    fn risk(&self) -> Risk {
+        self.step.risk()
+    }
+
+    async fn probe(&self) -> Result<Probe, ActError> {
+        self.step.probe().await
+    }
+
+    async fn preview(&self) -> Result<Plan, ActError> {
+        self.step.preview().await
+    }
+
+    async fn gate(&self) -> Result<Vec<Finding>, ActError> {
+        self.step.gate().await
+    }
+
+    async fn verify(&self) -> Result<Vec<String>, ActError> {
+        let down = Fault::HostDown { host: "node01".to_owned() };
+        let look = self.looks.fetch_add(1, Ordering::SeqCst) + 1;
+        if look <= self.times {
+            self.practice.with(|w| down.strike(w, &self.practice.cluster));
+        }
+        let seen = self.step.verify().await;
+        if look == self.times {
+            self.practice.with(|w| down.mend(w, &self.practice.cluster));
+        }
+        seen
+    }
+}
+
+/// A growth in which node01 is away for the first so many looks at the workers' step: what came of it, and the looks.
+async fn away(desk: &Desk, times: usize) -> (super::harness::Ran, usize) {
+    let (cx, mut steps) = desk.steps().await;
+    let step = steps.iter_mut().find(|s| s.id().kind == "workers.nginx").unwrap();
+    let (practice, looks) = (desk.practice.clone(), AtomicUsize::new(0));
+    let away = Arc::new(Away { step: step.clone(), practice, looks, times });
+    *step = away.clone();
+    let ran = desk.run_through(cx.etcd.clone(), &steps, &cx.stamp, Choice::Undo, Chapter::Workers).await;
+    (ran, away.looks.load(Ordering::SeqCst))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_is_away_for_a_moment_after_the_work_is_no_reason_to_take_it_back() {
+    let desk = Desk::new("growth");
+    let (ran, looks) = away(&desk, 1).await;
+    assert_eq!(ran.outcome, Outcome::Done, "{}", ran.why);
+    assert!(ran.failures().is_empty(), "{:?}", ran.failures());
+    let said =
+        |e: &&Event| matches!(e, Event::Note(n) if n.contains("workers.nginx: not proven yet") && n.contains("node01"));
+    assert_eq!(ran.events.iter().filter(said).count(), looks - 1, "each is told");
+    assert!(looks > 1);
+    desk.rest().await;
+    assert_eq!(differences(undisturbed().await, &desk.state()), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_stays_away_after_the_work_fails_it() {
+    let desk = Desk::new("growth");
+    let (ran, looks) = away(&desk, usize::MAX).await;
+    assert_eq!(ran.outcome, Outcome::Failed, "{}", ran.why);
+    let failures = ran.failures();
+    assert_eq!(failures.len(), 1);
+    assert!(failures[0].error.contains("node01"), "{}", failures[0].error);
+    assert_eq!(looks, 4, "asked for again, not for ever");
+    // Where it is reached its old file is back.
+    let serves = |host: &str| desk.host(host, |h| h.files.text(Path::new("/opt/nginx/nginx.conf")).unwrap());
+    assert!(!serves("node02").contains(&desk.cluster().join[0].address.to_string()), "{}", ran.why);
+    let down = Fault::HostDown { host: "node01".to_owned() };
+    desk.practice.with(|w| down.mend(w, &desk.practice.cluster));
+    finishes(&desk, &down).await;
 }

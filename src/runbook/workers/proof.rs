@@ -1,6 +1,6 @@
 //! The result as a whole, asked once more. What would happen with masters down is told, not tried: a lab may try it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 
@@ -20,6 +20,9 @@ use crate::{
 };
 
 const KIND: &str = "proof.final";
+
+/// So many workers are named; more than that are counted.
+const NAMED: usize = 8;
 
 pub(super) struct Proof {
     cx: Arc<Ctx>,
@@ -104,15 +107,14 @@ impl Proof {
             return Ok(());
         }
         let client = client(&self.cx.cluster, &self.cx.remote).await?;
-        for (node, result) in look_all(&self.cx, &client).await {
+        let looked = look_all(&self.cx, &client).await;
+        let all = looked.len();
+        let mut good: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+        for (node, result) in looked {
             match result {
                 Ok(seen) if seen.done() => {
                     let servers = seen.servers.iter().min().copied().unwrap_or(0);
-                    answers.proofs.push(tr!(
-                        "{name}: the API answers through its proxy to {servers} masters",
-                        name = node.name,
-                        servers = servers
-                    ));
+                    good.entry(servers).or_default().push(node.name.to_string());
                 }
                 Ok(seen) => {
                     let why = seen.behind.unwrap_or_else(|| trs!("its upstream lacks masters").into());
@@ -121,8 +123,26 @@ impl Proof {
                 Err(e) => answers.wrong.push(e.to_string()),
             }
         }
+        for (servers, names) in good {
+            answers.proofs.extend(through_proxies(&names, all, servers));
+        }
         Ok(())
     }
+}
+
+/// What is proven of workers of `all` whose proxies know so many masters.
+fn through_proxies(names: &[String], all: usize, servers: usize) -> Vec<String> {
+    if all > NAMED {
+        return vec![tr!(
+            "{count} of {all} workers: the API answers through their proxies to {servers} masters",
+            count = names.len(),
+            all = all,
+            servers = servers
+        )];
+    }
+    let one =
+        |name| tr!("{name}: the API answers through its proxy to {servers} masters", name = name, servers = servers);
+    names.iter().map(one).collect()
 }
 
 #[async_trait]
@@ -167,5 +187,19 @@ impl Step for Proof {
             return Ok(answers.proofs);
         }
         Err(ActError::NotProven(tr!("{wrong}; mend that, then run again", wrong = answers.wrong.join("; "))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_workers_are_named_and_many_are_counted() {
+        let names = |n: usize| (1..=n).map(|i| format!("node{i:02}")).collect::<Vec<_>>();
+        let few = through_proxies(&names(8), 8, 5);
+        assert_eq!((few.len(), &*few[7]), (8, "node08: the API answers through its proxy to 5 masters"));
+        let many = through_proxies(&names(900), 1000, 5);
+        assert_eq!(many, ["900 of 1000 workers: the API answers through their proxies to 5 masters"]);
     }
 }
