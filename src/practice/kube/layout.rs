@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     docker::Container,
-    objects::{Agent, NodeObject},
+    objects::NodeObject,
     packages::{Package, PackageFile},
     pki::{self, Made},
     process, tokens,
@@ -234,7 +234,7 @@ impl Laid {
         self.objects(world, etcd);
         let now = epoch_ms() / 1000;
         let store = world.kube.stores.entry(etcd).or_default();
-        for (n, node) in cluster.hosts().filter(|n| n.role != Role::Joiner).enumerate() {
+        for node in cluster.hosts().filter(|n| n.role != Role::Joiner) {
             let name = cluster.node_name(node);
             let mut object = NodeObject::new(&name, &node.name, node.address, &self.layout.version, now - MADE);
             if node.role == Role::Original {
@@ -245,8 +245,7 @@ impl Laid {
                 object.labels.insert("node-role.kubernetes.io/node".into(), String::new());
             }
             store.put_node(object);
-            let agent = Agent::new(&name, &node.name, self.endpoints.clone(), now - ROLLED, Duration::ZERO, n as u64);
-            store.agents.insert(name, agent);
+            store.make_agent(&name, &node.name, &self.endpoints, now - ROLLED, Duration::ZERO);
         }
         let hosts: Vec<_> = world.kube.kubelets.keys().cloned().collect();
         for host in hosts {

@@ -224,7 +224,7 @@ impl NodeObject {
 
 impl Agent {
     /// A pod of the daemon set on a node.
-    pub fn new(node: &str, host: &HostName, endpoints: String, created: i64, ready: Duration, number: u64) -> Self {
+    fn new(node: &str, host: &HostName, endpoints: String, created: i64, ready: Duration, number: u64) -> Self {
         let print = sha256_hex(format!("{node} {created} {number}").as_bytes());
         Self {
             name: format!("{AGENT}-{}", letters(&print)),
@@ -349,6 +349,26 @@ impl Store {
         value
     }
 
+    /// Makes a node's agent, under a name that no other has: the API refuses one that is taken, and another is made.
+    pub fn make_agent(
+        &mut self,
+        node: &str,
+        host: &HostName,
+        endpoints: &str,
+        created: i64,
+        ready: Duration,
+    ) -> &mut Agent {
+        let mut agent;
+        loop {
+            self.version += 1;
+            agent = Agent::new(node, host, endpoints.to_owned(), created, ready, self.version);
+            if self.agents.values().all(|a| a.name != agent.name) {
+                break;
+            }
+        }
+        self.agents.entry(node.to_owned()).insert_entry(agent).into_mut()
+    }
+
     /// Deletes an agent.
     pub fn end_agent(&mut self, node: &str, now: Duration) {
         if let Some(agent) = self.agents.get_mut(node) {
@@ -465,13 +485,10 @@ fn agents(world: &mut World, id: u64) {
     let endpoints = store.endpoints().unwrap_or_default();
     for (node, host) in missing {
         let fits = takes_name(world.hosts.get(&host), &node);
-        store.version += 1;
-        let created = epoch_ms() / 1000;
-        let mut agent = Agent::new(&node, &host, endpoints.clone(), created, now + AGENT_STARTS, store.version);
+        let agent = store.make_agent(&node, &host, &endpoints, epoch_ms() / 1000, now + AGENT_STARTS);
         if !fits {
             agent.ready = None;
         }
-        store.agents.insert(node, agent);
     }
 }
 
@@ -496,4 +513,20 @@ fn letters(print: &str) -> String {
         .chunks(2)
         .map(|c| char::from(LETTERS[(usize::from(c[0]) * 7 + usize::from(c[1])) % LETTERS.len()]))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_agents_have_one_name() {
+        let mut store = Store::default();
+        for n in 0..5000 {
+            let node = format!("node{n}");
+            store.make_agent(&node, &HostName::new(&node), "", 1_780_000_000, Duration::ZERO);
+        }
+        let names: std::collections::BTreeSet<_> = store.agents.values().map(|a| &a.name).collect();
+        assert_eq!((store.agents.len(), names.len()), (5000, 5000));
+    }
 }
