@@ -52,9 +52,12 @@ fn script(op: &Op) -> String {
         Op::ReadFile { path } | Op::ReadSecret { path } => {
             format!("[ -e {p} ] || exit {NOT_THERE}\ncat -- {p}", p = qp(path))
         }
-        Op::Stat { paths } => format!("{STAT_LINE}\nfor p in {}; do st \"$p\"; done", qps(paths)),
+        Op::Stat { paths } => format!(
+            "{STAT_LINE}\nfor p in {}; do st \"$p\" || printf 'absent - - - - - - %s\\n' \"$p\"; done",
+            qps(paths)
+        ),
         Op::ListTree { dir } => format!(
-            "{STAT_LINE}\n[ -d {d} ] || exit 0\nfind {d} -mindepth 1 ! -name '*\n*' | sort | while IFS= read -r p; do st \"$p\"; done",
+            "{STAT_LINE}\n[ -d {d} ] || exit 0\nfind {d} -mindepth 1 ! -name '*\n*' | sort | while IFS= read -r p; do st \"$p\" || :; done",
             d = qp(dir)
         ),
         Op::ListDir { dir } => format!("[ ! -d {d} ] || ls -1A -- {d}", d = qp(dir)),
@@ -125,12 +128,13 @@ fn script(op: &Op) -> String {
     }
 }
 
-/// `st PATH` prints the line that [`Op::Stat`] promises.
+/// `st PATH` prints the line that [`Op::Stat`] promises; 1 where nothing is there, or not any more once it is looked at closely.
 const STAT_LINE: &str = r#"st() {
   if [ -L "$1" ]; then t=link; elif [ -f "$1" ]; then t=file; elif [ -d "$1" ]; then t=dir
-  elif [ -e "$1" ]; then t=other; else printf 'absent - - - - - - %s\n' "$1"; return; fi
-  h=-; [ $t = file ] && h=$(sha256sum < "$1" | cut -c1-64)
-  printf '%s %s %s %s\n' $t "$(stat -c '%a %U %G %s %Y' -- "$1")" "$h" "$1"
+  elif [ -e "$1" ]; then t=other; else return 1; fi
+  h=-; [ $t != file ] || h=$(sha256sum < "$1" | cut -c1-64)
+  s=$(stat -c '%a %U %G %s %Y' -- "$1") || { if [ -e "$1" ] || [ -L "$1" ]; then exit 1; else return 1; fi; }
+  printf '%s %s %s %s\n' $t "$s" "$h" "$1"
 }"#;
 
 /// Runs a command that ends when standard input closes, that is, with its channel.
@@ -309,6 +313,33 @@ mod tests {
 
     use super::*;
     use crate::remote::Content;
+
+    /// What goes between two looks at it, as the directory of a rehearsal does, is not there.
+    #[test]
+    fn what_goes_while_it_is_looked_at_is_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let path = |name: &str| root.join(name);
+        let run = |op: &Op, stat: &str| {
+            std::fs::create_dir_all(path("going/inner")).unwrap();
+            std::fs::write(path("going/file"), "").unwrap();
+            std::fs::write(path("stays"), "").unwrap();
+            let script = format!("stat() {{ {stat}; command stat \"$@\"; }}\n{}", render(op).script);
+            let out = Command::new("sh").args(["-c", &script]).output().unwrap();
+            (out.status.code(), String::from_utf8(out.stdout).unwrap())
+        };
+        let removes = format!("rm -rf {}", qp(&path("going")));
+        let both = Op::Stat { paths: vec![path("going"), path("stays")] };
+        let (status, text) = run(&both, &removes);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!((status, lines.len()), (Some(0), 2), "{text}");
+        assert_eq!(lines[0], format!("absent - - - - - - {}", path("going").display()));
+        assert!(lines[1].starts_with("file "), "{text}");
+        assert_eq!(run(&Op::ListTree { dir: path("going") }, &removes), (Some(0), String::new()));
+        // One that is there and cannot be looked at is not.
+        assert_eq!(run(&both, "return 1"), (Some(1), String::new()));
+        assert_eq!(run(&Op::ListTree { dir: path("going") }, "return 1"), (Some(1), String::new()));
+    }
 
     /// A disk that is full in the middle of the copy, which is what `cp` says then.
     #[test]
