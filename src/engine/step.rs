@@ -134,7 +134,7 @@ pub trait Step: Send + Sync {
     /// What would be done, computed from a fresh look. Changes nothing.
     async fn preview(&self) -> Result<Plan, ActError>;
 
-    /// Proves the effect, not the exit code. One line a proof.
+    /// Proves the effect, not the exit code. One line a proof. Changes nothing: where it fails it is asked for again.
     async fn verify(&self) -> Result<Vec<String>, ActError>;
 
     /// Looks whether it is safe now, with what is about to be done; fresh data, called right before the first action

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
+    agents::AGENT,
     docker,
-    objects::AGENT,
     process::{Loaded, Process, klog, said},
 };
 use crate::{cluster::HostName, practice::world::World};
@@ -46,7 +46,7 @@ pub fn settle(world: &mut World) {
 /// Calico's agents that fail again and again.
 fn agents(world: &World) -> Vec<Line> {
     let failing = world.kube.stores.values().flat_map(|s| &s.agents).filter(|(_, a)| a.ready.is_none());
-    let line = |(node, agent): (&String, &super::objects::Agent)| {
+    let line = |(node, agent): (&String, &super::agents::Agent)| {
         let pod = format!("{}_kube-system({})", agent.name, agent.uid);
         let text = world.hosts.get(&agent.host).and_then(|h| h.files.text("/var/lib/calico/nodename"));
         // The agent says the name that it took, escapes and all; where that is its node's, something else ails it.

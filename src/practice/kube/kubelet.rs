@@ -164,7 +164,7 @@ pub fn started(world: &mut World, name: &HostName, unit: &str, text: &str) -> Re
         },
     );
     world.kube.registering.insert(name.clone());
-    super::objects::start_agents(world, name);
+    super::agents::start_agents(world, name);
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+pub mod agents;
 pub mod api;
 mod complaints;
 pub mod docker;
